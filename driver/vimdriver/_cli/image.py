@@ -41,7 +41,7 @@ async def push(
     read_back: Flag = False,
     as_is: Flag = False,
     as_: Annotated[str | None, Parameter(name="--as")] = None,
-    transfer: Literal["nfc", "put"] | None = None,
+    transfer: Literal["nfc", "put", "sparse"] | None = None,
     host_file: Path | None = None,
     bandwidth: Annotated[float | None, ABOVE_0] = None,
     host_bandwidth: Annotated[float | None, ABOVE_0] = None,
@@ -68,7 +68,7 @@ async def push(
         read_back: Read each disk back from the host and compare hashes before it gets its name.
         as_is: Store the bytes unchanged, as a file.
         as_: NAME for the one image.
-        transfer: `nfc` imports the disk, without its holes; `put` uploads all of it. The default is chosen for each image.
+        transfer: `nfc` imports the disk, without its holes; `put` uploads all of it, `sparse` uploads a sparse or streamOptimized file as it is and has the host convert it. The default is chosen for each image.
         host_file: File with more hosts that get the images too, a line `URL [PIN]` each, with the same user
             and password. Each image is read once for all; a slow or failing host does not stop the others.
         bandwidth: MiB a second to all hosts of --host-file together.

@@ -58,8 +58,8 @@ class MachineOptions:
     clone: Literal["copy", "linked", "none"] | None = None
     """How the disk comes from an image that the host has or caches: a copy, a disk that is linked to it, or `none`: fetched for this machine alone, or a disk on the host as it is. The default is copy."""
 
-    transfer: Literal["nfc", "put"] | None = None
-    """`nfc` imports the image, without its holes; `put` uploads all of it. The default is chosen by the image."""
+    transfer: Literal["nfc", "put", "sparse"] | None = None
+    """`nfc` imports the image, without its holes; `put` uploads all of it, `sparse` uploads a sparse or streamOptimized file as it is and has the host convert it. The default is chosen by the image."""
 
     uuid: str | None = None
     """UUID of the machine; a second spawn with the same UUID fails. The default is random."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from vimdriver._disks import record as records
 from vimdriver._disks.flat import FlatDisk
+from vimdriver._disks.hosted import HostedDisk
 from vimdriver._disks.imported import ImportedDisk, move_step
 from vimdriver._disks.load import Load, Loaded
 from vimdriver._disks.manager import datacenter_of, disk_uuid, extent_of
@@ -29,7 +30,7 @@ from vimdriver._verbs.host import free_space
 from vimdriver.errors import FileConflictError, ImageUnacceptableError, NoSpaceError
 from vimlib import vim25
 from vimlib._datastore import DatastorePath
-from vimlib.errors import LeaseError, NotFoundError, VersionError
+from vimlib.errors import LeaseError, NotFoundError, UsageError, VersionError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -258,6 +259,12 @@ async def _plan(
 
         def report(run: Run) -> Loaded:
             return run[brought].report
+    elif way.transfer == "sparse":
+        await _check_space(host, target, 2 * load.info.size)
+        filled, more = _sparse_steps(host, load, wish, way, datacenter)
+
+        def report(run: Run) -> Loaded:
+            return run[filled]
     else:
         await _check_space(host, target, load.capacity)
         filled, more = _put_steps(host, load, wish, way, datacenter)
@@ -389,6 +396,35 @@ def _put_steps(
     if recorded is not None:
         steps.append(_settle_record_step(wish.target, recorded))
     return filled, steps
+
+
+def _sparse_steps(
+    host: Host, load: Load, wish: DiskWish, way: Way, datacenter: vim25.Datacenter
+) -> tuple[Step[Loaded], list[Step[Any]]]:
+    if wish.read_back:
+        raise UsageError(
+            "read_back needs transfer nfc or put, got sparse: the bytes of the disk are not known here",
+            field="transfer",
+        )
+    disk = HostedDisk.of(host, datacenter, load, wish.target, adapter=wish.adapter, thin=wish.thin)
+    stored, known = disk.upload(way.why), disk.check()
+    steps: list[Step[Any]] = [stored, disk.convert(), known, disk.discard()]
+    recorded = None
+    if not wish.by_content:
+        recorded = _record_step(wish.target, load, lambda run: run[known], lambda run: run[stored])
+        steps.append(recorded)
+    steps.append(
+        move_step(
+            datacenter,
+            disk.path,
+            lambda run: run[known],
+            lambda run: wish.target,
+            overwrite=wish.overwrite,
+        )
+    )
+    if recorded is not None:
+        steps.append(_settle_record_step(wish.target, recorded))
+    return stored, steps
 
 
 def _compare_step(

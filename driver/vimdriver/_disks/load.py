@@ -96,6 +96,11 @@ class Load:
         size = self.capacity
         return await self._load(host, sink, lambda: self._stage(FlatWriter(size), size))
 
+    async def store(self, host: Host, file: DatastorePath) -> Loaded:
+        """Upload the image's own bytes, which must keep the strict rules; see `put`."""
+        sink = DatastoreSink(host.datastore(file.datastore), file)
+        return await self._load(host, sink, None)
+
     async def send(self, host: Host, store: str, lease: Lease, device: LeaseDevice) -> Loaded:
         """Upload the disk to a lease as streamOptimized, without its holes.
 
@@ -165,7 +170,7 @@ class Load:
                 sink,
                 info,
                 stage=None if stage is None or self.by_range else staged,
-                by_range=ranged if self.by_range else None,
+                by_range=ranged if self.by_range and stage is not None else None,
                 on_progress=progress or self.on_progress,
             )
         report = done.source

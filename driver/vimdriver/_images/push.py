@@ -180,7 +180,8 @@ async def push_images(
             it doubles the traffic and detects corruption in storage (`TransferCorruptError`).
         as_is: Store the bytes of each image unchanged, as a file.
         name: NAME for the one image.
-        transfer: `nfc` imports the disk, without its holes; `put` uploads it whole. None chooses.
+        transfer: `nfc` imports the disk, without its holes; `put` uploads it whole, `sparse`
+            uploads the file and has the host convert it (`CopyVirtualDisk_Task`). None chooses.
         uploader: Uploads bodies; None opens one.
         events: Called with the events of each image.
         config: Settings.

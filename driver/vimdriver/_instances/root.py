@@ -10,6 +10,7 @@ from vimdriver._disks.cache import CacheEntry, cache_folder, remember, use
 from vimdriver._disks.ensure import DiskWish, ensure_disk
 from vimdriver._disks.files import ensure_file
 from vimdriver._disks.flat import FlatDisk
+from vimdriver._disks.hosted import HostedDisk
 from vimdriver._disks.imported import ImportedDisk, move_step
 from vimdriver._disks.load import Load
 from vimdriver._disks.lookup import stored_disk
@@ -20,6 +21,7 @@ from vimdriver._instances.machine import MAKING_KEY, marks_of
 from vimdriver._verbs import Step
 from vimdriver.errors import FileConflictError
 from vimlib import vim25
+from vimlib._datastore import DatastorePath
 from vimlib.errors import UsageError
 
 if TYPE_CHECKING:
@@ -35,7 +37,6 @@ if TYPE_CHECKING:
     from vimdriver._journal import Spawning
     from vimdriver._verbs import Host, Run
     from vimdriver._verbs.host import Moment
-    from vimlib._datastore import DatastorePath
     from vimlib._progress import Progress
 
 GIB: Final = 1 << 30
@@ -84,6 +85,40 @@ class Base:
     def is_iso(self) -> bool:
         """Whether it is an ISO image."""
         return self.path.suffix.lower() == ".iso"
+
+
+def converted(
+    host: Host, spec: InstanceSpec, machine: SpawnPlan, placement: Placement, load: Load, way: Way
+) -> RootDisk:
+    """Return the root that the host makes of the image's own file, in the machine's folder."""
+    size = root_bytes(load.capacity, spec, load.info, load.info.id)
+    beside = DatastorePath(spec.datastore, f"{machine.config.name}.vmdk")
+    disk = HostedDisk.of(
+        host, placement.datacenter, load, beside, adapter=machine.adapter, thin=True
+    )
+    known = disk.check()
+    before = [disk.upload(way.why), disk.convert(), known, disk.discard()]
+    root = RootDisk(needed=2 * load.info.size, before=before, half_made=True)
+
+    def after(place: Place) -> list[Step[Any]]:
+        steps: list[Step[Any]] = [
+            move_step(
+                placement.datacenter,
+                disk.path,
+                lambda run: run[known],
+                place.file,
+                entry=place.entry,
+                undo=False,
+                taken=root.theirs,
+            )
+        ]
+        if size > load.capacity:
+            flat = FlatDisk(host, placement.datacenter, place.file, machine.disk_adapter)
+            steps.append(flat.grow(size))
+        return [*steps, _attach_step(place, machine, size)]
+
+    root.after = after
+    return root
 
 
 def blank(spec: InstanceSpec, machine: SpawnPlan) -> RootDisk:

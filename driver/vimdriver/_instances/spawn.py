@@ -438,6 +438,8 @@ def _own_root(
     way = choose(image.format, spec.transfer)
     if way.transfer == "put":
         return roots.uploaded(host, spec, machine, found.placement, load, way)
+    if way.transfer == "sparse":
+        return roots.converted(host, spec, machine, found.placement, load, way)
     return roots.imported(host, spec, machine, found.placement, load, way, found.now)
 
 

@@ -186,7 +186,8 @@ class InstanceSpec:
     `linked` from the datastore's cache, which fetches it once; `none` fetches it for this machine alone,
     and takes a disk on the host as it is. None is the image's `vmware_linked_clone`, else copy."""
     transfer: Transfer | None = None
-    """`nfc` imports the image, without its holes; `put` uploads all of it; None chooses by rule."""
+    """`nfc` imports the image, without its holes; `put` uploads all of it, `sparse`
+    has the host convert its own file; None chooses by rule."""
 
     @property
     def notes(self) -> str:

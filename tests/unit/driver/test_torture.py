@@ -316,6 +316,12 @@ class SpawnImported(SpawnCached):
         return 2 if method == "ReconfigVM_Task" else 1
 
 
+class SpawnConverted(SpawnCached):
+    """The same, where the host converts the image's own file."""
+
+    transfer = "sparse"
+
+
 class PushToHosts(Push):
     """The same to two hosts, one of which cannot be reached."""
 
@@ -513,6 +519,7 @@ JOBS: tuple[type[Job], ...] = (
     ImportDisks,
     SpawnCached,
     SpawnImported,
+    SpawnConverted,
     PushToHosts,
     Vlan,
     Clone,

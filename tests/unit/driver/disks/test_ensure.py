@@ -29,6 +29,7 @@ from vimdriver.errors import (
 from vimlib import vim25
 from vimlib._datastore import DatastorePath
 from vimlib._progress import Progress
+from vimlib.errors import UsageError
 
 TARGET = DatastorePath("datastore1", "images/fedora.vmdk")
 WAYS = ["nfc", "put"]
@@ -241,6 +242,55 @@ async def test_each_host_takes_both_ways(
     with hosted(beside, tmp_path / "store", version) as host:
         await ensured(host, holed, transfer=way)
         assert stored(host) == padded(holed)
+
+
+ODD = foreign.descriptor("monolithicSparse", 2048, name="Bob's VM.vmdk")
+
+
+@pytest.mark.parametrize("build", [foreign.sparse, foreign.stream], ids=["sparse", "stream"])
+async def test_the_host_converts_the_file_of_a_vmdk(
+    host: Hosted, tmp_path: Path, build: Callable[[bytes], bytes]
+) -> None:
+    path = tmp_path / "image.vmdk"
+    path.write_bytes(build(DISK[: 1 << 20]))
+    disk = await ensured(host, path, transfer="sparse")
+    assert stored(host) == DISK[: 1 << 20]
+    assert disk.way is not None
+    assert "as asked" in disk.way.why
+    state = host.state()
+    assert len(state.files) == 3
+    assert not state.machines
+    assert (await ensured(host, path)).already_there
+
+
+@pytest.mark.parametrize(
+    ("build", "error"),
+    [
+        (lambda disk: disk, UsageError),
+        (foreign.qcow2, ImageUnacceptableError),
+        (lambda disk: foreign.sparse(disk, text=ODD), ImageUnacceptableError),
+        (lambda disk: foreign.sparse(disk + b"x"), UsageError),
+        (lambda disk: gzip.compress(foreign.stream(disk)), ImageUnacceptableError),
+        (lambda disk: foreign.stream(disk, progress=True), ImageUnacceptableError),
+    ],
+    ids=["raw", "qcow2", "lenient", "odd size", "compressed", "lenient in the end"],
+)
+async def test_a_file_that_a_host_must_not_read_is_not_left_there(
+    host: Hosted, tmp_path: Path, build: Callable[[bytes], bytes], error: type[Exception]
+) -> None:
+    path = tmp_path / "image"
+    path.write_bytes(build(DISK[: 1 << 20]))
+    with pytest.raises(error):
+        await ensured(host, path, transfer="sparse")
+    assert not host.state().files
+
+
+async def test_a_disk_that_the_host_made_is_not_read_back(host: Hosted, tmp_path: Path) -> None:
+    path = tmp_path / "image"
+    path.write_bytes(foreign.stream(DISK[: 1 << 20]))
+    with pytest.raises(UsageError, match="read_back"):
+        await ensured(host, path, transfer="sparse", read_back=True)
+    assert not host.state().files
 
 
 async def test_an_image_is_judged_before_anything_is_made(host: Hosted, tmp_path: Path) -> None:
