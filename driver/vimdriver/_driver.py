@@ -27,6 +27,7 @@ from vimdriver._instances import (
     destroy,
     device_list,
     disks,
+    drives,
     exporting,
     guest,
     keys,
@@ -181,6 +182,8 @@ class ESXDriver:
     attach_disk = disks.attach_disk
     detach_disk = disks.detach_disk
     grow_disk = disks.grow_disk
+    insert_cdrom = drives.insert_cdrom
+    eject_cdrom = drives.eject_cdrom
     attach_interface = nics.attach_interface
     change_interface = nics.change_interface
     detach_interface = nics.detach_interface

@@ -80,6 +80,8 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "instance attach-disk": ("verbs:attach_disk", "Add a new or an existing disk to a machine."),
     "instance grow-disk": ("verbs:grow_disk", "Extend a disk of a machine."),
     "instance detach-disk": ("verbs:detach_disk", "Remove a disk from a machine."),
+    "instance insert-cdrom": ("verbs:insert_cdrom", "Insert an ISO image into a CD-ROM drive."),
+    "instance eject-cdrom": ("verbs:eject_cdrom", "Eject the image from a CD-ROM drive."),
     "instance attach-interface": ("verbs:attach_interface", "Add a NIC to a machine."),
     "instance change-interface": ("verbs:change_interface", "Connect, disconnect or move a NIC."),
     "instance detach-interface": ("verbs:detach_interface", "Remove a NIC from a machine."),

@@ -42,6 +42,7 @@ REQUIRED = {
     "instance rebuild": "vm-0 [datastore1]a.vmdk",
     "instance grow-disk": "vm-0 d",
     "instance detach-disk": "vm-0 d",
+    "instance insert-cdrom": "vm-0 [datastore1]a.iso",
     "instance attach-interface": "vm-0 n",
     "instance change-interface": "vm-0 n",
     "instance detach-interface": "vm-0 n",

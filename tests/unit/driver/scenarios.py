@@ -31,6 +31,7 @@ VM = "vm-0"
 OTHER = "vm-1"
 """A machine of somebody else's."""
 ROOT = "[datastore1] vm-0/vm-0.vmdk"
+ISO, SECOND = "[datastore1] a.iso", "[datastore1] b.iso"
 CARD, DISK = "Network adapter 1", "Hard disk 2"
 LOGIN = GuestLogin("root", Secret("secret"))
 UUID = "5021e9d8-7d2f-4b8c-9f8a-0c5b3d1f2a10"
@@ -87,6 +88,16 @@ async def in_rescue(driver: ESXDriver) -> None:
 
 async def with_disk(driver: ESXDriver) -> None:
     await driver.attach_disk(VM, size_gb=1)
+
+
+async def with_image(driver: ESXDriver) -> None:
+    await driver.client.datastore("datastore1").upload(ISO, b"iso")
+    await driver.insert_cdrom(VM, ISO)
+
+
+async def with_second_image(driver: ESXDriver) -> None:
+    await with_image(driver)
+    await driver.client.datastore("datastore1").upload(SECOND, b"iso")
 
 
 async def away(driver: ESXDriver) -> None:
@@ -189,6 +200,8 @@ SCENARIOS: dict[str, Scenario] = {
     "attach_disk": machine(lambda d: d.attach_disk(VM, size_gb=1)),
     "grow_disk": machine(lambda d: d.grow_disk(VM, DISK, 2), with_disk),
     "detach_disk": machine(lambda d: d.detach_disk(VM, DISK), with_disk),
+    "insert_cdrom": machine(lambda d: d.insert_cdrom(VM, SECOND), with_second_image),
+    "eject_cdrom": machine(lambda d: d.eject_cdrom(VM), with_image),
     "attach_interface": machine(lambda d: d.attach_interface(VM, "VM Network")),
     "change_interface": machine(lambda d: d.change_interface(VM, CARD, connected=False)),
     "detach_interface": machine(lambda d: d.detach_interface(VM, CARD)),

@@ -59,6 +59,8 @@ WRITES: dict[str, Act] = {
     "attach_disk": lambda d, r, **f: d.attach_disk(r, size_gb=1, **f),
     "detach_disk": lambda d, r, **f: d.detach_disk(r, "Hard disk 1", **f),
     "grow_disk": lambda d, r, **f: d.grow_disk(r, "Hard disk 1", 9, **f),
+    "insert_cdrom": lambda d, r, **f: d.insert_cdrom(r, "[datastore1] a.iso", **f),
+    "eject_cdrom": lambda d, r, **f: d.eject_cdrom(r, **f),
     "attach_interface": lambda d, r, **f: d.attach_interface(r, "VM Network", **f),
     "change_interface": lambda d, r, **f: d.change_interface(r, CARD, connected=False, **f),
     "detach_interface": lambda d, r, **f: d.detach_interface(r, CARD, **f),
