@@ -201,6 +201,8 @@ async def play(seed: str, report: Report, requests: int, folder: Path) -> None:
         except (vim25.NoPermission, vim25.InvalidLogin):
             # A request took the user's permissions, locked the host or changed the password.
             report.outcomes["locked out"] += 1
+        except MethodFault as fault:
+            batch.find(b"", f"the host does not serve any more: {fault}")
     if lost:
         batch.find(b"", f"lost errors: {lost[:3]}")
     left = sorted(path.name for path in folder.iterdir())

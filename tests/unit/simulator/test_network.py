@@ -36,3 +36,18 @@ async def test_adapters_have_heard_nothing_of_their_network(
     ]
     with pytest.raises(vim25.NotFound):
         await call(query, NETWORK, device=["vmnic99"])
+
+
+@pytest.mark.parametrize("ports", [-(1 << 31), 0, 4089, (1 << 31) - 1])
+async def test_a_switch_has_so_many_ports_as_a_host_gives(
+    make: Callable[..., Any], ports: int
+) -> None:
+    call = await make()
+    system, spec = call.esx.networks.ref, vim25.HostVirtualSwitchSpec(numPorts=ports)
+    for method, name in (
+        (vim25.HostNetworkSystem.AddVirtualSwitch, "new"),
+        (vim25.HostNetworkSystem.UpdateVirtualSwitch, "vSwitch0"),
+    ):
+        with pytest.raises(vim25.InvalidArgument) as caught:
+            await call(method, system, vswitchName=name, spec=spec)
+        assert caught.value.invalidProperty == "spec.numPorts"

@@ -29,6 +29,8 @@ _FIRST_PORT = 33554436
 """Number of the first adapter's port, as recorded of an ESXi 6.5 (`simulator/esx` of govmomi)."""
 _LONGEST = 31
 """Characters that a switch's name may have (VMware's maximums)."""
+_MOST_PORTS = 4088
+"""Of a switch: "Configuration Maximums" of vSphere."""
 
 
 @dataclass
@@ -515,6 +517,11 @@ def _bridge(system: NetworkSystem, name: str, spec: Any) -> list[str]:
     return devices
 
 
+def _check_ports(ports: int) -> None:
+    if not 1 <= ports <= _MOST_PORTS:
+        raise invalid_argument("spec.numPorts", str(ports))
+
+
 @handles(NetworkSystem, "AddVirtualSwitch")
 def add_virtual_switch(system: NetworkSystem, call: Call) -> None:
     """Add a virtual switch."""
@@ -524,6 +531,8 @@ def add_virtual_switch(system: NetworkSystem, call: Call) -> None:
         raise invalid_argument("vswitchName")
     if name in system.switches:
         raise with_message(vim25.AlreadyExists(name=name))
+    if spec is not None:
+        _check_ports(spec.numPorts)
     pnics = _bridge(system, name, spec)
     system.switches[name] = Switch(
         name,
@@ -543,6 +552,7 @@ def update_virtual_switch(system: NetworkSystem, call: Call) -> None:
     switch = system.switches.get(name)
     if switch is None:
         raise no_such_item(name)
+    _check_ports(spec.numPorts)
     switch.pnics = _bridge(system, name, spec)
     switch.ports = spec.numPorts
     switch.mtu = spec.mtu or switch.mtu
