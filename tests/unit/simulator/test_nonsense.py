@@ -52,6 +52,8 @@ class Row:
     sent: bytes
     status: int | str
     text: str = ""
+    or_closed: bool = False
+    """Whether old releases of aiohttp close the connection instead."""
     ends: bool = False
     """Whether the client ends its side of the connection then; else it stays silent."""
     repeat: bytes = b""
@@ -109,7 +111,9 @@ ROWS = {
     ),
     "a line without an end": Row(b"GET /", 400, repeat=b"a" * 65536),
     "a field without an end": Row(b"GET / HTTP/1.1\r\nA: ", 400, repeat=b"a" * 65536),
-    "fields without an end": Row(b"GET / HTTP/1.1\r\n", 400, repeat=b"A: b\r\n" * 1000),
+    "fields without an end": Row(
+        b"GET / HTTP/1.1\r\n", 400, or_closed=True, repeat=b"A: b\r\n" * 1000
+    ),
     "many elements": Row(call("<a/>" * 1_100_000), 500, FAULT),
     "a deep document": Row(call("<a>" * 100_000), 500, FAULT),
     # No HTTP, or not what the host serves.
@@ -227,7 +231,7 @@ async def test_nonsense_gets_its_answer(name: str) -> None:
     row = ROWS[name]
     async with impatient(request=row.status == 408, idle=row.status == CLOSED) as esx:
         status, text, sent = await reply(esx, row)
-        assert status == row.status, text[:2000]
+        assert status == row.status or (row.or_closed and status == CLOSED), text[:2000]
         assert row.text in text, text[:2000]
         assert "Traceback" not in text
         # The host reads no more than it may hold, and what is in the buffers of sockets.

@@ -42,7 +42,9 @@ class HttpServer:
         self._runner: web.ServerRunner | None = None
         self.most_connections = 0
         """Connections that were open at once, at most: counted when a request comes."""
-        self._down = False
+        self._heard: set[Any] = set()
+        """The connections from which a request has come."""
+        self._guard: asyncio.Task[None] | None = None
         self.control: Any = None
         """Serves the control endpoint, where it is wanted."""
 
@@ -54,7 +56,6 @@ class HttpServer:
                 self._handle,
                 handler_cancellation=True,
                 access_log=None,
-                # Also ends a connection whose first request does not come.
                 keepalive_timeout=self.registry.idle_seconds,
                 lingering_time=min(self.registry.request_seconds, 10),
                 # No host is known to unpack requests; a small one could fill the memory.
@@ -67,17 +68,34 @@ class HttpServer:
         )
         await self._runner.setup()
         await web.SockSite(self._runner, sock, ssl_context=self._context, backlog=512).start()
+        self._guard = self.registry.spawn(
+            self._close_silent(self._runner.server), "simulated end of silent connections"
+        )
         port_: int = sock.getsockname()[1]
         return port_
 
+    async def _close_silent(self, server: Any) -> None:
+        """Close the connections from which no request has come in two looks; old releases of aiohttp do not."""
+        before: set[Any] = set()
+        while True:
+            await asyncio.sleep(self.registry.idle_seconds)
+            now = set(server.connections)
+            self._heard &= now
+            for connection in (before & now) - self._heard:
+                connection.force_close()
+            before = now
+
     async def stop(self) -> None:
         """Close the socket and all connections."""
+        if self._guard is not None:
+            self._guard.cancel()
         if self._runner is not None:
             runner, self._runner = self._runner, None
             await runner.cleanup()
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         if self._runner is not None and self._runner.server is not None:
+            self._heard.add(request.protocol)
             now = len(self._runner.server.connections)
             self.most_connections = max(self.most_connections, now)
         try:
