@@ -40,6 +40,11 @@ async def test_commands_succeed_and_change_the_host(
     with needed_tools():
         govc.binary()
     outcomes = await play_simulator(esx, release, tmp_path)
+    if newer("4.1", release):
+        # govc reads and waits by methods of API 4.1; without them it says so, each time.
+        assert {outcome.word for outcome in outcomes} <= {"ok", "refused", "wrong answer"}
+        assert any("CreatePropertyCollector" in outcome.output for outcome in outcomes)
+        return
     wrong = [
         f"{outcome.word}: {outcome.command.line}\n{outcome.output[:600]}"
         for outcome in outcomes
@@ -67,6 +72,11 @@ async def test_a_host_is_loaded_from_an_inventory_that_govc_saved(
         program = govc.binary()
     env = simulator_environment(esx, release)
     folder = tmp_path / "saved"
+    if newer("4.1", release):
+        end = await ended([program, "object.save", "-d", folder], env=env, deadline=SECONDS)
+        assert end.code == 1
+        assert "WSDL method name RetrievePropertiesEx" in end.output
+        return
     for words in (
         "vm.create -firmware= -m 64 -disk 10M -on=true one",
         "vm.create -firmware= -m 32 -disk 10M -on=false two",

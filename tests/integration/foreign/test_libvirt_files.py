@@ -12,6 +12,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
+from tests.integration.foreign.govc_page import newer
 from tests.integration.peers import libvirt
 from tests.integration.peers.libvirt import Virsh
 from vimlib import Client, vim25
@@ -130,7 +131,7 @@ def add(device: Any, file: str | None = None) -> Any:
     return vim25.VirtualDeviceConfigSpec(operation="add", device=device, fileOperation=file)
 
 
-def machine_of_everything(guest: str, firmware: str | None) -> Any:
+def machine_of_everything(guest: str, firmware: str | None, *, serial_uri: bool) -> Any:
     """Return the spec of a machine with each kind of device that libvirt knows of hosts."""
     iso = vim25.VirtualCdromIsoBackingInfo(fileName="[datastore1] isos/a.iso")
     disk = vim25.VirtualDiskFlatVer2BackingInfo(
@@ -178,20 +179,25 @@ def machine_of_everything(guest: str, firmware: str | None) -> Any:
                 )
             ),
             add(vim25.VirtualE1000(key=-7, backing=nic)),
-            add(vim25.VirtualSerialPort(key=-8, backing=serial, yieldOnPoll=True)),
+            *(
+                [add(vim25.VirtualSerialPort(key=-8, backing=serial, yieldOnPoll=True))]
+                if serial_uri
+                else []
+            ),
             add(vim25.VirtualParallelPort(key=-9, backing=parallel)),
         ],
     )
 
 
 async def test_a_machine_made_by_the_api_is_that_machine_to_libvirt(
-    client: Client, esx: ESXHost, virsh: Virsh
+    client: Client, esx: ESXHost, virsh: Virsh, release: str
 ) -> None:
     isos = esx.datastore_path() / "isos"
     isos.mkdir()
     (isos / "a.iso").write_bytes(b"")
-    firmware = "efi" if client.api_version != "4.1" else None
-    spec = machine_of_everything("rhel6_64Guest", firmware)
+    firmware = None if newer("5.0", release) else "efi"
+    serial_uri = not newer("4.1", release)
+    spec = machine_of_everything("rhel6_64Guest", firmware, serial_uri=serial_uri)
     task = await client.bind(VMS).CreateVM_Task(spec, POOL)
     await client.wait(task)
     machine = esx.machine("all of it")
@@ -229,7 +235,8 @@ async def test_a_machine_made_by_the_api_is_that_machine_to_libvirt(
         ("00:50:56:00:00:01", "VM Network", "vmxnet3"),
         (generated, "VM Network", "e1000"),
     ]
-    assert seen("serial", "type", "source/service", "protocol/type") == [("tcp", "33233", "telnet")]
+    ports = [("tcp", "33233", "telnet")] if serial_uri else []
+    assert seen("serial", "type", "source/service", "protocol/type") == ports
     assert seen("parallel", "type", "source/path") == [("dev", "/dev/parport0")]
 
 

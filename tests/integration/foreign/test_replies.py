@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests.integration.conftest import needed_tools
+from tests.integration.foreign.govc_page import newer
 from tests.integration.foreign.govc_player import simulator_environment
 from tests.integration.foreign.test_scripts import SECONDS, create, script
 from tests.integration.peers import govc, soap_clients, tools
@@ -109,6 +110,11 @@ async def test_govc_reports_faults_and_broken_replies(
         esx.faults.fail("PowerOnVM_Task", fault)
         code, text = await power_on()
         assert (code, str(fault.localized_message) in text) == (1, True), text
+    if newer("4.1", release):
+        # govc waits for a task by a collector of its own, which a 4.0 does not make.
+        code, text = await power_on()
+        assert (code, "WSDL method name CreatePropertyCollector" in text) == (1, True), text
+        return
     for what in ("html", "status", "empty", "truncate", "drop", "reset"):
         esx.faults.add("PowerOnVM_Task", what)
         code, text = await power_on()

@@ -140,12 +140,17 @@ async def fence(esx: ESXHost, program: Path, action: str, name: str | None = Non
     return await ended([program], given=text, deadline=SECONDS)
 
 
-async def test_fence_agent(esx: ESXHost) -> None:
+async def test_fence_agent(esx: ESXHost, release: str) -> None:
     with needed_tools():
         agent = tools.find("fence_vmware_soap")
     await create(esx)
     machine = esx.machine("one")
     listed = await fence(esx, agent, "list")
+    if newer("4.1", release):
+        # It reads by a method of API 4.1, which the WSDL of a 4.0 has not got, and says so.
+        assert listed.code == 1
+        assert "Method not found: 'VimService.VimPort.RetrievePropertiesEx'" in listed.output
+        return
     assert (listed.code, listed.output.strip()) == (0, f"one,{machine.config.uuid}")
     # Each run reads a WSDL for seconds; 2 is "off" of `status`.
     for action, name, code, power in (

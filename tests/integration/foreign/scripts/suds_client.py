@@ -43,7 +43,8 @@ def read(obj: Any, path: str) -> Any:
     what = client.factory.create("ns0:ObjectSpec")
     what.obj, what.skip, what.selectSet = obj, None, []
     spec.propSet, spec.objectSet = [prop], [what]
-    spec.reportMissingObjectsInResults = None
+    if "reportMissingObjectsInResults" in spec:  # of API 4.1
+        spec.reportMissingObjectsInResults = None
     [found] = service.RetrieveProperties(content.propertyCollector, [spec])
     return found.propSet[0].val
 
