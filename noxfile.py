@@ -134,6 +134,14 @@ def nova_ci(session: nox.Session) -> None:
 
 
 @nox.session
+def nova_lts(session: nox.Session) -> None:
+    """Nova's tests of a compute driver on the release with long support; its fixtures of services need 34."""
+    session.install("-e", ".[cli,simulator]", "trustme")
+    environment = peer_environment() | {"VIMLIB_NOVA_RELEASE": "33.0.2"}
+    session.run("python", "-m", "tests.nova", "virt_driver", *session.posargs, env=environment)
+
+
+@nox.session
 def nova(session: nox.Session) -> None:
     """A whole OpenStack of real processes, with servers on a simulated host; `-- KILLS BOOTS MEASURED`."""
     session.install("-e", ".[cli,simulator]", "trustme")
