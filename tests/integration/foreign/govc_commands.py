@@ -133,8 +133,8 @@ LOOK = (
     C("metric.interval.info", r"Interval:\s+5m0s"),
     C("option.ls Config.", r"^Config\."),
     C("host.option.ls", r"^[A-Z]\w+\.\w+.*\s"),
-    C("vm.option.info", r"^debian\d*_?64Guest\s+Debian", since="5.5"),
-    C("vm.option.info -json", r'"GuestOSDescriptor"', since="5.5"),
+    C("vm.option.info", r"^debian\d*_?64Guest\s+Debian", since="6.0"),
+    C("vm.option.info -json", r'"GuestOSDescriptor"', since="6.0"),
 )
 
 NETWORK = (
