@@ -106,7 +106,7 @@ async def test_govc_reports_faults_and_broken_replies(
         assert "panic:" not in end.output, end.output
         return end.code, end.output
 
-    for fault in faults(release, 40):
+    for fault in faults(release, CALLS):
         esx.faults.fail("PowerOnVM_Task", fault)
         code, text = await power_on()
         assert (code, str(fault.localized_message) in text) == (1, True), text
