@@ -96,8 +96,10 @@ class HttpServer:
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         if self._runner is not None and self._runner.server is not None:
             self._heard.add(request.protocol)
-            now = len(self._runner.server.connections)
-            self.most_connections = max(self.most_connections, now)
+            connections = self._runner.server.connections
+            self.most_connections = max(self.most_connections, len(connections))
+            if len(self._heard) > 2 * len(connections) + 100:  # most are closed
+                self._heard.intersection_update(connections)
         try:
             return await self._route(request)
         except SilentClient as error:
