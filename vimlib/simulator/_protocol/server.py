@@ -30,6 +30,34 @@ _TICKET = "vmware_cgi_ticket"
 _LARGEST = 32 << 20
 
 
+class _Server(web.Server):
+    """Closes a connection from which no request comes; old releases of aiohttp wait for ever."""
+
+    def __init__(self, handler: Any, seconds: float, **options: Any) -> None:
+        super().__init__(handler, **options)
+        self._seconds = seconds
+        self._silent: dict[web.RequestHandler, asyncio.TimerHandle] = {}
+
+    def connection_made(self, handler: web.RequestHandler, transport: asyncio.Transport) -> None:
+        """Give a new connection its time."""
+        super().connection_made(handler, transport)
+        loop = asyncio.get_running_loop()
+        self._silent[handler] = loop.call_later(self._seconds, handler.force_close)
+
+    def connection_lost(
+        self, handler: web.RequestHandler, exc: BaseException | None = None
+    ) -> None:
+        """Forget a connection."""
+        self.heard(handler)
+        super().connection_lost(handler, exc)
+
+    def heard(self, handler: web.RequestHandler) -> None:
+        """Note that a request has come."""
+        timer = self._silent.pop(handler, None)
+        if timer is not None:
+            timer.cancel()
+
+
 class HttpServer:
     """The HTTP server of a host."""
 
@@ -39,67 +67,48 @@ class HttpServer:
         self.registry = registry
         self.records = records
         self._context = context
+        self._web: _Server | None = None
         self._runner: web.ServerRunner | None = None
         self.most_connections = 0
         """Connections that were open at once, at most: counted when a request comes."""
-        self._heard: set[Any] = set()
-        """The connections from which a request has come."""
-        self._guard: asyncio.Task[None] | None = None
         self.control: Any = None
         """Serves the control endpoint, where it is wanted."""
 
     async def start(self, host: str, port: int) -> int:
         """Listen; return the port. Raises `OSError` if it is taken."""
         sock = socket.create_server((host, port), backlog=512, reuse_port=False)
+        self._web = _Server(
+            self._handle,
+            self.registry.idle_seconds,
+            handler_cancellation=True,
+            access_log=None,
+            keepalive_timeout=self.registry.idle_seconds,
+            lingering_time=min(self.registry.request_seconds, 10),
+            # No host is known to unpack requests; a small one could fill the memory.
+            auto_decompress=False,
+            max_line_size=32 << 10,
+            max_field_size=64 << 10,
+        )
         self._runner = web.ServerRunner(
-            web.Server(
-                self._handle,
-                handler_cancellation=True,
-                access_log=None,
-                keepalive_timeout=self.registry.idle_seconds,
-                lingering_time=min(self.registry.request_seconds, 10),
-                # No host is known to unpack requests; a small one could fill the memory.
-                auto_decompress=False,
-                max_line_size=32 << 10,
-                max_field_size=64 << 10,
-            ),
+            self._web,
             handle_signals=False,
             shutdown_timeout=1,
         )
         await self._runner.setup()
         await web.SockSite(self._runner, sock, ssl_context=self._context, backlog=512).start()
-        self._guard = self.registry.spawn(
-            self._close_silent(self._runner.server), "simulated end of silent connections"
-        )
         port_: int = sock.getsockname()[1]
         return port_
 
-    async def _close_silent(self, server: Any) -> None:
-        """Close the connections from which no request has come in two looks; old releases of aiohttp do not."""
-        before: set[Any] = set()
-        while True:
-            await asyncio.sleep(self.registry.idle_seconds)
-            now = set(server.connections)
-            self._heard &= now
-            for connection in (before & now) - self._heard:
-                connection.force_close()
-            before = now
-
     async def stop(self) -> None:
         """Close the socket and all connections."""
-        if self._guard is not None:
-            self._guard.cancel()
         if self._runner is not None:
             runner, self._runner = self._runner, None
             await runner.cleanup()
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        if self._runner is not None and self._runner.server is not None:
-            self._heard.add(request.protocol)
-            connections = self._runner.server.connections
-            self.most_connections = max(self.most_connections, len(connections))
-            if len(self._heard) > 2 * len(connections) + 100:  # most are closed
-                self._heard.intersection_update(connections)
+        if self._web is not None:
+            self.most_connections = max(self.most_connections, len(self._web.connections))
+            self._web.heard(request.protocol)
         try:
             return await self._route(request)
         except SilentClient as error:
