@@ -20,6 +20,7 @@ from tests.unit.driver.sweep.test_killed import (
     spawner,
     spawning,
 )
+from vimdriver._disks.transfer import TRANSFERS
 from vimdriver._images.embedded import EmbeddedGlance, made_image
 from vimdriver._images.make import Pattern, raw
 
@@ -37,7 +38,7 @@ def other_spawner() -> Iterator[subprocess.Popen[str]]:
 
 @pytest.fixture
 def service(beside: Beside) -> Iterator[EmbeddedGlance]:
-    with glance(beside, made_image("shared", "raw", PATTERN)) as found:
+    with glance(beside, made_image("shared", "streamOptimized", PATTERN)) as found:
         yield found
 
 
@@ -70,8 +71,16 @@ async def clear(rig: Rig, second: Rig) -> None:
     rig.check_clean()
 
 
-@pytest.mark.parametrize("every", [ALL, SOME])
-@pytest.mark.parametrize("way", ["nfc", "put"])
+@pytest.mark.parametrize(
+    ("way", "every"),
+    [
+        *(pytest.param(way, True, id=f"{way}-all", marks=ALL.marks) for way in TRANSFERS),
+        *(
+            pytest.param(way, False, id=f"{way}-some", marks=SOME.marks)
+            for way in ("nfc", "sparse")
+        ),
+    ],
+)
 async def test_one_of_two_processes_is_killed(
     way: str,
     every: bool,
