@@ -33,6 +33,7 @@ NAMES = (
     "stream",
     "transfer",
     "spawns",
+    "images",
     "simulator",
 )
 """Short ones first: long ones heat the machine."""
