@@ -21,7 +21,9 @@ from vimdriver.errors import (
     ImageSourceError,
     SourceProtocolError,
     SourceRangeError,
+    SourceRefusedError,
     SourceStalledError,
+    SourceUnreachableError,
 )
 from vimlib._datastore.download import content_range
 from vimlib._text import printable
@@ -93,31 +95,35 @@ class HttpBody:
     async def open(self) -> int:
         """Send the request and check the head of the response; return its status if it has no body.
 
+        A request that fails in a way that may pass is sent again, as often as a body is resumed.
+
         Raises:
             SourceRangeError: A part is wanted, and the source sends none.
             ImageSourceError: The source failed, or the response is not the image.
         """
+        answer = await self._first({} if self._part is None else self._range())
         if self._part is not None:
-            return await self._open_part()
-        answer = await self._ask(self._stack, {})
-        if answer.status == 204:
+            self._skip = self._continued(answer.status, answer.headers)
+        elif answer.status == 204:
             return 204
-        check_answer(self.info, answer.status, answer.headers)
-        self.etag = strong(answer.headers.get("ETag"))
+        else:
+            check_answer(self.info, answer.status, answer.headers)
+            self.etag = strong(answer.headers.get("ETag"))
         self._content = answer.content  # not the answer, which has its request with the token
         return answer.status
 
-    async def _open_part(self) -> int:
-        try:
-            answer = await self._ask(self._stack, self._range())
-        except ImageSourceError as error:
-            if not error.retryable:
-                raise
-            await self._resume(error, 0)
-            return 206
-        self._skip = self._continued(answer.status, answer.headers)
-        self._content = answer.content
-        return answer.status
+    async def _first(self, headers: Mapping[str, str]) -> aiohttp.ClientResponse:
+        for attempt, pause in enumerate(PAUSES, 1):
+            try:
+                return await self._ask(self._stack, headers)
+            except (SourceRefusedError, SourceUnreachableError) as error:
+                # No byte has come, so nothing must prove that the next ones are of the same image.
+                if not error.retryable:
+                    raise
+                log.warning("%s: attempt %d failed: %s", printable(self.info.id), attempt, error)
+            await self._stack.aclose()
+            await asyncio.sleep(pause)
+        return await self._ask(self._stack, headers)
 
     async def __aiter__(self) -> AsyncGenerator[bytes]:
         """See `ImageBody`."""

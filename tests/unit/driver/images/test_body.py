@@ -102,6 +102,19 @@ async def test_it_goes_on_at_the_byte_reached_if_the_etag_is_the_same(end: Any) 
     assert source.body.resumed == 1
 
 
+async def test_a_first_request_that_fails_is_sent_again_without_any_guard() -> None:
+    busy = SourceRefusedError(status=503, retryable=True)
+    source = Source(busy, busy, Answer(DATA))
+    assert await source.read() == DATA
+    assert source.asked == [{}] * 3
+    with pytest.raises(SourceRefusedError):
+        await Source(busy).read()
+    gone = Source(SourceRefusedError(status=404))
+    with pytest.raises(SourceRefusedError):
+        await gone.read()
+    assert len(gone.asked) == 1
+
+
 async def test_without_an_etag_the_hash_of_the_whole_is_the_guard() -> None:
     source = Source(Answer(DATA[:HALF], end=RESET), part(HALF))
     assert await source.read(HASHED) == DATA
