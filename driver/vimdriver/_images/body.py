@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 import aiohttp
 
+from vimdriver._images.source import CHUNK
 from vimdriver.errors import (
     ImageSizeError,
     ImageSourceError,
@@ -44,12 +45,30 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("vimdriver.images")
 
-_CHUNK: Final = 256 << 10
-"""Bytes of a chunk at most. A body holds three: one being sent, one in a thread, one just read."""
+_LEAST: Final = 256 << 10
+_SHARED: Final = 4 << 20
 PAUSES: Final = [0.0, 0.5, 2.0]
 """Seconds before each attempt to resume. A body ends by an error after so many attempts in a row that
 brought less than `_FRUITFUL`."""
 _FRUITFUL: Final = 1 << 20
+
+
+class ReadShare:
+    """How much the bodies of a client read at a time.
+
+    A body holds three chunks: one being sent, one in a thread, one just read. A job in a thread costs the
+    same for any size, so one body gets 1 MiB; many get 256 KiB, for the sake of memory
+    (docs/appendix/transfers.md).
+    """
+
+    def __init__(self) -> None:
+        self.bodies = 0
+        """Number of those that are being read."""
+
+    @property
+    def chunk(self) -> int:
+        """Bytes of a chunk at most."""
+        return max(_LEAST, min(CHUNK, _SHARED // max(1, self.bodies)))
 
 
 class HttpBody:
@@ -63,6 +82,7 @@ class HttpBody:
         timeouts: Other limits.
         part: The offsets to read; None reads all.
         etag: The ETag that all parts must have; None for the first one.
+        share: Of the bodies of one client; None for one body alone.
     """
 
     def __init__(
@@ -75,8 +95,10 @@ class HttpBody:
         timeouts: Timeouts,
         part: range | None = None,
         etag: str | None = None,
+        share: ReadShare | None = None,
     ) -> None:
         self.info = info
+        self._share = share or ReadShare()
         self.resumed = 0
         """How often the connection broke and the body went on."""
         self.received = 0 if part is None else part.start
@@ -127,6 +149,15 @@ class HttpBody:
 
     async def __aiter__(self) -> AsyncGenerator[bytes]:
         """See `ImageBody`."""
+        self._share.bodies += 1
+        try:
+            async with aclosing(self._chunks()) as chunks:
+                async for chunk in chunks:
+                    yield chunk
+        finally:
+            self._share.bodies -= 1
+
+    async def _chunks(self) -> AsyncGenerator[bytes]:
         clock = asyncio.get_running_loop().time
         end = Deadline.of(None, self._timeouts.transfer, "transfer", clock())
         # Over all connections: one that breaks after each byte must come to an end too.
@@ -185,7 +216,7 @@ class HttpBody:
         limit = asyncio.timeout(seconds)
         try:
             async with limit:
-                return await self._content.read(_CHUNK)
+                return await self._content.read(self._share.chunk)
         except TimeoutError:
             if limit.expired() and seconds < self._stall:
                 # Another limit than silence: the caller's check raises for it.
@@ -272,11 +303,20 @@ class HttpParts:
         stall: Seconds without a byte after which a part fails.
         timeouts: Other limits.
         fixed: Whether the bytes of an image never change there, so that parts need no ETag.
+        share: Of the bodies of the client.
     """
 
     def __init__(
-        self, info: ImageInfo, ask: Ask, *, stall: float, timeouts: Timeouts, fixed: bool
+        self,
+        info: ImageInfo,
+        ask: Ask,
+        *,
+        stall: float,
+        timeouts: Timeouts,
+        fixed: bool,
+        share: ReadShare,
     ) -> None:
+        self._share = share
         self.info = info
         self._ask = ask
         self._stall = stall
@@ -295,6 +335,7 @@ class HttpParts:
                 timeouts=self._timeouts,
                 part=range(start, stop),
                 etag=self._etag,
+                share=self._share,
             )
             await body.open()
             if body.etag is None and not self._fixed:

@@ -20,7 +20,7 @@ import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
-from vimdriver._images.body import HttpBody, HttpParts, announced, check_coding
+from vimdriver._images.body import HttpBody, HttpParts, ReadShare, announced, check_coding
 from vimdriver._images.ovf_set import OVFSet, is_descriptor
 from vimdriver._images.redirects import Redirects, is_public, private
 from vimdriver._images.source import ImageInfo
@@ -96,6 +96,7 @@ class HttpClient:
         self.connect_timeout = connect_timeout
         self.stall_timeout = stall_timeout
         self._session: aiohttp.ClientSession | None = None
+        self._share = ReadShare()
         self._guarded: aiohttp.ClientSession | None = None
         """Connects to public addresses only."""
 
@@ -300,11 +301,15 @@ class HttpClient:
 
     def body(self, info: ImageInfo, ask: Ask, stack: AsyncExitStack) -> HttpBody:
         """Return the body of an image, with the limits of this client; `open` it."""
-        return HttpBody(info, ask, stack, stall=self.stall_timeout, timeouts=self.timeouts)
+        return HttpBody(info, ask, stack, **self._limits)
 
     def parts(self, info: ImageInfo, ask: Ask, *, fixed: bool) -> HttpParts:
         """Return the parts of an image, with the limits of this client; see `HttpParts`."""
-        return HttpParts(info, ask, stall=self.stall_timeout, timeouts=self.timeouts, fixed=fixed)
+        return HttpParts(info, ask, fixed=fixed, **self._limits)
+
+    @property
+    def _limits(self) -> dict[str, Any]:
+        return {"stall": self.stall_timeout, "timeouts": self.timeouts, "share": self._share}
 
     async def document(
         self, url: URL, *, image: str, headers: Mapping[str, str | Secret] | None = None

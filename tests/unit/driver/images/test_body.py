@@ -12,7 +12,7 @@ import aiohttp
 import pytest
 
 from vimdriver._images import body as module
-from vimdriver._images.body import HttpBody, strong
+from vimdriver._images.body import HttpBody, ReadShare, strong
 from vimdriver._images.source import ImageInfo
 from vimdriver.errors import (
     ImageSizeError,
@@ -113,6 +113,23 @@ async def test_a_first_request_that_fails_is_sent_again_without_any_guard() -> N
     with pytest.raises(SourceRefusedError):
         await gone.read()
     assert len(gone.asked) == 1
+
+
+async def test_many_bodies_read_less_at_a_time_and_each_ends() -> None:
+    share = ReadShare()
+    assert share.chunk == 1 << 20
+    async with AsyncExitStack() as stack:
+        body = HttpBody(
+            INFO, Source(Answer(DATA)).ask, stack, stall=60, timeouts=Timeouts(), share=share
+        )
+        await body.open()
+        chunks = aiter(body)
+        await anext(chunks)
+        assert share.bodies == 1
+        share.bodies += 15
+        assert share.chunk == 256 << 10
+        await chunks.aclose()
+    assert share.bodies == 15
 
 
 async def test_without_an_etag_the_hash_of_the_whole_is_the_guard() -> None:
