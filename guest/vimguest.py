@@ -688,7 +688,7 @@ def parse_v1(text: str) -> Config:
 
 
 def unbase64(text: str) -> bytes:
-    """Strict base64."""
+    """Decode base64, strictly."""
     try:
         return base64.b64decode(text.encode("ascii"), validate=True)
     except (UnicodeEncodeError, binascii.Error):
@@ -2898,7 +2898,7 @@ def find_account(root: Root, user: str) -> Account:
 
 
 def with_keys(lines: Sequence[str], keys: Sequence[str]) -> List[str]:
-    """authorized_keys with one block of ours that holds these keys, without it for none."""
+    """Return authorized_keys with these keys as the helper's block; without keys, with no block."""
     kept: List[str] = []
     # Lines since the beginning of a block. Without an end of it they are the user's.
     block: List[str] = []
@@ -3274,7 +3274,7 @@ class Run:
             raise ApplyError("{}; rolled back".format(exc)) from None
 
     def write(self, changes: Sequence[Change], undo: bool = False) -> None:
-        """Write the files and have them applied."""
+        """Write the files and apply them."""
         before, after = commands(self.root, changes, undo) if self.root.live else ([], [])
         for argv in before:
             # A NIC may fail to go down; it is configured all the same.

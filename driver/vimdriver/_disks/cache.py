@@ -130,7 +130,7 @@ def known(host: Host, datastore: str, key: str, now: datetime | None) -> CacheEn
 
 
 def remember(host: Host, entry: CacheEntry) -> None:
-    """Remember an entry that is there now."""
+    """Record an entry that the datastore now has."""
     _KNOWN.setdefault(host.client, {})[entry.path.datastore, entry.key] = entry
 
 

@@ -65,7 +65,7 @@ async def push_to_hosts(
     )
     if not hosts or len(hosts) != len(clients):
         raise UsageError(
-            f"there must be at least one host, and none twice, got {len(clients)}, of which {len(hosts)} differ"
+            f"clients must be one or more, each of another host, got {len(clients)} of {len(hosts)} hosts"
         )
     total = None if bandwidth is None else Bandwidth(bandwidth)
     each = [None if host_bandwidth is None else Bandwidth(host_bandwidth) for _ in hosts]

@@ -35,7 +35,7 @@ _SECOND_IDE: Final = 201
 
 
 def own_disks(marks: Mapping[str, str]) -> int:
-    """Return how many further disks the maker of a half-made machine adds to it."""
+    """Return the number of further disks that an unfinished spawn adds to its machine."""
     text = marks.get(DISKS_KEY, "")
     return int(text) if text.isascii() and text.isdigit() and int(text) <= _MOST_DISKS else 0
 

@@ -138,7 +138,7 @@ def from_iso(spec: InstanceSpec, machine: SpawnPlan, path: DatastorePath) -> Roo
 def uploaded(
     host: Host, spec: InstanceSpec, machine: SpawnPlan, placement: Placement, load: Load, way: Way
 ) -> RootDisk:
-    """Return the root that an image is uploaded into, as a flat extent in the machine's folder."""
+    """Return a root disk whose image is uploaded to the machine's folder, as a flat extent."""
     size = root_bytes(load.capacity, spec, load.info, load.info.id)
     root = RootDisk(needed=size, half_made=True)
 

@@ -1,4 +1,4 @@
-"""An image as a disk on a host, for machines that boot from it for a while."""
+"""Disks of images in a host's cache, from which machines boot in rescue mode."""
 
 from __future__ import annotations
 

@@ -62,7 +62,7 @@ def licence(release: Release, *, free: bool) -> Any:
 
 
 def evaluation(release: Release) -> list[Any]:
-    """Return the properties of the evaluation, which is over."""
+    """Return the properties of an evaluation licence that has expired."""
     return [*_product(release), _pair("expirationHours", 0), _pair("expirationMinutes", 0)]
 
 

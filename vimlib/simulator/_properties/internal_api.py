@@ -46,7 +46,7 @@ class ReflectManagedMethodExecuterSoapResult(vim25.DynamicData):
 
 
 class DynamicTypeMgrFilterSpec(vim25.DynamicData):
-    """Which types or objects to list."""
+    """Selects the types or objects to list."""
 
     _wire_ = ""
     _since_ = "4.1"

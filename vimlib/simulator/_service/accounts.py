@@ -88,7 +88,7 @@ class AuthorizationManager(SimObject):
 
     @cached_property
     def granted(self) -> dict[tuple[str, str], dict[str, Any]]:
-        """By entity, then by user: `Permission`. The users of a fresh host administer it."""
+        """Permissions by entity, then by user. The users of a new host administer it."""
         root = self.registry.all("Folder")["ha-folder-root"].ref
         users = [
             a.name for a in self.registry.one(LocalAccountManager).accounts.values() if a.uid <= 100

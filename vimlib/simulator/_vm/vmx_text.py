@@ -59,7 +59,7 @@ class Values:
 
 
 def parse(data: bytes) -> Values:
-    """Return the values of a `.vmx` file, which names its encoding itself. Raises `VmxError`."""
+    """Return the values of a `.vmx` file, in the encoding that it declares. Raises `VmxError`."""
     if len(data) > LARGEST:
         raise VmxError(f"a configuration file must have at most {LARGEST} bytes, got {len(data)}")
     named = _ENCODING.search(data)
