@@ -132,7 +132,9 @@ class GuestSession:
         """
         for name in env or {}:
             if not name or "=" in name:
-                raise UsageError(f"names of variables must not contain '=', got {printable(name)!r}")
+                raise UsageError(
+                    f"names of variables must not contain '=', got {printable(name)!r}"
+                )
         spec = vim25.GuestProgramSpec(
             programPath=program,
             arguments=arguments,

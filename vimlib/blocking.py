@@ -261,7 +261,7 @@ class _Work:
         self._exit: BaseException | None = None
 
     def start(self) -> asyncio.Task[Any]:
-        """Begin. In the loop."""
+        """Start the work as a task and return it; runs in the thread of the loop."""
         self._task = asyncio.create_task(self._guarded())
         self._task.add_done_callback(self._ended)
         return self._task

@@ -176,7 +176,7 @@ def _show(text: str) -> str:
 
 
 class Remembering(dict[str, Any]):
-    """Text to value by `[text]`, a C call where the text is known; `convert` is asked for the rest."""
+    """Caches the values of texts: `[text]` calls `convert` only for a text that it does not have."""
 
     def __init__(self, convert: Callable[[str], Any]) -> None:
         super().__init__()

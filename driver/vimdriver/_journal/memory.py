@@ -104,7 +104,7 @@ class Ledger:
         return (*self._abandoned.values(), *self._running.values())
 
     def begin(self, entry: Entry) -> None:
-        """Work on an entry; it is no longer abandoned."""
+        """Mark an entry as in progress, no longer as abandoned."""
         self._abandoned.pop(entry.token, None)
         self._running[entry.token] = entry
 
