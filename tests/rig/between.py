@@ -6,12 +6,15 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeAlias
 
+import pytest
+
 import vimlib
 from tests.rig import certs, clock
 from tests.rig.leaks import leakcheck
 from tests.rig.login import connected
 from tests.rig.relay import Relay, Turn, relay
 from vimlib._client import Client
+from vimlib.errors import DeadlineError
 from vimlib.simulator import ESXHost
 
 Work: TypeAlias = "Callable[[Client, ESXHost, Relay], Awaitable[None]]"
@@ -72,3 +75,12 @@ async def interim(turn: Turn) -> None:
         for byte in b"HTTP/1.1 100 Continue\r\n\r\n":
             await turn.conn.send(bytes([byte]))
             await asyncio.sleep(1)
+
+
+async def took(work: Awaitable[object]) -> tuple[DeadlineError, float]:
+    """Return the deadline's error, and how long it took to come."""
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    with pytest.raises(DeadlineError) as caught:
+        await work
+    return caught.value, loop.time() - began

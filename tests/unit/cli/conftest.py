@@ -11,6 +11,7 @@ import pytest
 from tests.integration.vimctl import Done
 from tests.unit.driver.hosted import Beside, own
 from vimdriver._cli import main
+from vimdriver._images.embedded import EmbeddedGlance, demo_images
 from vimdriver._owner import installation_owner
 from vimlib.simulator import ESXHost
 
@@ -66,3 +67,13 @@ def esx(
         monkeypatch.setenv(f"VIMLIB_{name}", value)
     yield host
     beside.run(host.aclose())
+
+
+@pytest.fixture
+def glance(beside: Beside) -> Iterator[EmbeddedGlance]:
+    async def start() -> EmbeddedGlance:
+        return await EmbeddedGlance(demo_images(1)).__aenter__()
+
+    service: EmbeddedGlance = beside.run(start())
+    yield service
+    beside.run(service.__aexit__())

@@ -1,24 +1,10 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
-import pytest
-
 from tests.unit.cli.conftest import Vimctl
-from tests.unit.driver.hosted import Beside
-from vimdriver._images.embedded import EmbeddedGlance, demo_images
+from vimdriver._images.embedded import EmbeddedGlance
 from vimlib.simulator import ESXHost
-
-
-@pytest.fixture
-def glance(beside: Beside) -> Iterator[EmbeddedGlance]:
-    async def start() -> EmbeddedGlance:
-        return await EmbeddedGlance(demo_images(1)).__aenter__()
-
-    service: EmbeddedGlance = beside.run(start())
-    yield service
-    beside.run(service.__aexit__())
 
 
 def test_cached_images_are_listed_and_removed(

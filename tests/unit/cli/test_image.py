@@ -5,14 +5,13 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.unit.cli.conftest import Vimctl
 from tests.unit.driver.hosted import Beside
-from vimdriver._images.embedded import EmbeddedGlance, Fault, demo_images
+from vimdriver._images.embedded import EmbeddedGlance, Fault
 from vimlib.simulator import ESXHost
 
 LINE = {
@@ -20,16 +19,6 @@ LINE = {
     "verified", "already_there", "seconds",
 }  # fmt: skip
 ERROR = {"type", "message", "rule", "retryable", "outcome"}
-
-
-@pytest.fixture
-def glance(beside: Beside) -> Iterator[EmbeddedGlance]:
-    async def start() -> EmbeddedGlance:
-        return await EmbeddedGlance(demo_images(1)).__aenter__()
-
-    service: EmbeddedGlance = beside.run(start())
-    yield service
-    beside.run(service.__aexit__())
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ import pytest
 
 import vimlib
 from tests.rig import clock
+from tests.rig.between import took
 from tests.rig.leaks import leakcheck
 from tests.rig.login import connected
 from vimlib import vim25
@@ -63,15 +64,6 @@ def hosted(work: Work) -> None:
 
 def root(esx: ESXHost) -> Path:
     return esx.datastore_path("datastore1")
-
-
-async def took(work: Awaitable[object]) -> tuple[DeadlineError, float]:
-    """Return the deadline's error, and how long it took to come."""
-    loop = asyncio.get_running_loop()
-    began = loop.time()
-    with pytest.raises(DeadlineError) as caught:
-        await work
-    return caught.value, loop.time() - began
 
 
 @pytest.mark.parametrize("timeout", [None, 7])

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 import vimlib
-from tests.rig.between import LIMITS, drip, drip_body, interim, run_between
+from tests.rig.between import LIMITS, drip, drip_body, interim, run_between, took
 from tests.rig.relay import HTML, Act, Relay, Turn, answer
 from vimlib import vim25
 from vimlib._datastore import Datastore
-from vimlib.errors import DeadlineError, HTTPStatusError, TransferRejectedError
+from vimlib.errors import HTTPStatusError, TransferRejectedError
 from vimlib.simulator import ESXHost
 
 DATA = bytes(range(256)) * 4
@@ -39,14 +39,6 @@ async def download(store: Datastore, **how: Any) -> None:
 
 async def upload(store: Datastore, **how: Any) -> None:
     await store.upload("new", DATA, **how)
-
-
-async def took(work: Awaitable[object]) -> tuple[DeadlineError, float]:
-    loop = asyncio.get_running_loop()
-    began = loop.time()
-    with pytest.raises(DeadlineError) as caught:
-        await work
-    return caught.value, loop.time() - began
 
 
 # Verb, HTTP method, how the host behaves, and by which limit that ends by default.
