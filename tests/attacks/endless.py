@@ -22,7 +22,9 @@ from tests.attacks.core import Case
 from tests.attacks.images import Images
 from tests.attacks.lies import DATA, FAULTS, TASKS, machine, network_system, put_files, spec
 from tests.attacks.lies import names as machine_names
+from tests.attacks.ops import Op as AnyOp
 from tests.attacks.proxy import Act, Proxy, Turn, response
+from tests.attacks.verbs import VERBS
 from tests.attacks.world import DATASTORE, World, world
 from tests.rig.memory import MemoryLoop, run
 from vimdriver import DriverConfig, ESXDriver, HttpClient, HttpImages, push_images
@@ -260,6 +262,12 @@ OPS: dict[str, Op] = {
 }  # fmt: skip
 
 
+def _further(verb: AnyOp) -> Op:
+    """Return a verb of the driver as an operation that ends."""
+    return Op(lambda s: verb.work(s.client), VERB, () if verb.setup is None else (verb.setup,))
+
+
+OPS |= {name: _further(verb) for name, verb in VERBS.items()}
 CHOICES = [name for name, op in OPS.items() for _ in range(op.weight)]
 
 
