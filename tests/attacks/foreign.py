@@ -28,6 +28,7 @@ from tests.attacks.lies import FAULTS, TASKS, faults
 from tests.attacks.ops import IMAGE
 from tests.attacks.proxy import Act, Turn
 from tests.attacks.world import DATASTORE, World, world
+from tests.fuzz.flows import Taken
 from tests.rig.memory import run
 from vimdriver import DriverConfig, ESXDriver, InstanceSpec, NICSpec, push_images
 from vimlib import vim25
@@ -444,6 +445,30 @@ async def _snapshot(p: Ours, case: Case) -> Any:
     return await p.driver.remove_snapshot("web", "before")
 
 
+async def _clone(p: Ours, case: Case) -> Any:
+    return await p.driver.clone("vm-0", "web")
+
+
+async def _disks(p: Ours, case: Case) -> Any:
+    made = await p.driver.attach_disk("web", size_gb=1, disk_type="thin")
+    await p.driver.grow_disk("web", made.label, 2)
+    await p.driver.detach_disk("web", made.label, delete=True)
+
+
+async def _register(p: Ours, case: Case) -> Any:
+    left = await p.driver.unregister("web")
+    return await p.driver.register(str(left.path))
+
+
+async def _resize(p: Ours, case: Case) -> Any:
+    await p.driver.resize("web", cpus=2, disk_gb=1)
+    await (p.driver.revert_resize if case.chance(0.5) else p.driver.confirm_resize)("web")
+
+
+async def _capture(p: Ours, case: Case) -> Any:
+    return await p.driver.capture("web", "taken", target=Taken())
+
+
 WORKFLOWS: dict[str, tuple[str, tuple[str, ...], Callable[[Ours, Case], Awaitable[Any]]]] = {
     # name: placements, what is made undisturbed before, work
     "spawn": ("spawn", (), _spawn),
@@ -452,6 +477,11 @@ WORKFLOWS: dict[str, tuple[str, tuple[str, ...], Callable[[Ours, Case], Awaitabl
     "ensure and remove a VLAN": ("group", (), _group),
     "remove a VLAN": ("group", ("v-77",), _remove_group),
     "snapshot": ("snapshot", ("web",), _snapshot),
+    "clone": ("spawn", (), _clone),
+    "attach and detach a disk": ("destroy", ("web",), _disks),
+    "unregister and register": ("destroy", ("web",), _register),
+    "resize": ("destroy", ("web",), _resize),
+    "capture": ("snapshot", ("web",), _capture),
 }
 
 
