@@ -19,16 +19,26 @@ if TYPE_CHECKING:
 
 _FIELDS = """
 AboutInfo apiType apiVersion fullName
+AutoStartPowerInfo key startAction startDelay startOrder stopAction stopDelay
 DatastoreHostMount key mountInfo
 DatastoreSummary accessible capacity freeSpace name type
 DynamicProperty name
 FileInfo path
+HostCpuIdInfo level
+HostDateTimeInfo timeZone
+HostFirewallRuleset enabled key label
 HostHardwareSummary cpuMhz cpuModel memorySize numCpuCores numCpuThreads
 HostListSummary quickStats
 HostMountInfo accessMode
+HostNumaNode memoryRangeLength typeId
 HostPortGroup spec
 HostPortGroupSpec name vlanId vswitchName
 HostRuntimeInfo connectionState
+HostService key label policy running
+HostSystemIdentificationInfo identifierType identifierValue
+HostSystemInfo uuid
+HostVirtualNic device spec
+HostVirtualSwitch name spec
 HttpNfcLeaseDeviceUrl importKey key sslThumbprint url
 LocalizedMethodFault fault
 MissingObject fault obj
@@ -39,9 +49,12 @@ OptionValue key
 PhysicalNic device
 PropertyChange name op
 PropertyFilterUpdate filter
+ResourcePoolResourceUsage reservationUsed unreservedForVm
+ResourcePoolRuntimeInfo cpu memory
 ServiceContent about propertyCollector rootFolder
 SessionManagerGenericServiceTicket id
 SessionManagerHttpServiceRequestSpec url
+TaskInfo queueTime
 UserSession key
 VirtualDevice key
 VirtualMachineConfigSummary name

@@ -84,3 +84,37 @@ def test_a_file_of_a_guest_may_grow_while_it_is_read() -> None:
         assert await driver.guest_download("vm-0", GUEST, "/tmp/log") == b"a log"
 
     run_between(download, vms=1)
+
+
+# Verb, and an element that the host leaves out of every reply.
+INCOMPLETE = [
+    ("host_identity", "identifierType"),
+    ("host_identity", "uuid"),
+    ("host_capacity", "memoryRangeLength"),
+    ("host_capacity", "level"),
+    ("host_capacity", "reservationUsed"),
+    ("host_capacity", "unreservedForVm"),
+    ("host_time", "timeZone"),
+    ("services", "key"),
+    ("firewall", "key"),
+    ("switches", "spec"),
+]
+
+
+def test_a_host_that_leaves_out_a_required_field_is_refused() -> None:
+    async def read(client: Client, esx: ESXHost, relay: Relay) -> None:
+        driver = ESXDriver(client, LocalImages())
+        for verb, element in INCOMPLETE:
+            pattern = rf"<{element}>(?:(?!<{element}>).)*?</{element}>".encode()
+
+            def change(reply: Reply, pattern: bytes = pattern) -> Reply:
+                reply.body = re.sub(pattern, b"", reply.body, flags=re.DOTALL)
+                return reply
+
+            relay.on("RetrievePropertiesEx", edit(change), times=None)
+            with pytest.raises(InvalidFieldError):
+                await getattr(driver, verb)()
+            relay.rules.clear()
+            await getattr(driver, verb)()
+
+    run_between(read, vms=1)
