@@ -138,9 +138,24 @@ async def find_snapshot(
 
 async def drop_snapshot(host: Host, snapshot: vim25.VirtualMachineSnapshot) -> None:
     """Remove a snapshot; one that is gone is fine. Cancelling leaves the task running: shield it."""
+    bound = host.client.bind(snapshot)
+
+    async def is_gone() -> Any:
+        try:
+            await host.client.get(bound, "config.name")
+        except vim25.ManagedObjectNotFound:
+            return True
+        return None
+
     try:
-        task = await host.client.bind(snapshot).RemoveSnapshot_Task(removeChildren=False)
-        await host.client.tasks.wait(task, host.config.task_seconds)
+        await host.client.tasks.run(
+            lambda: bound.RemoveSnapshot_Task(removeChildren=False),
+            host.config.task_seconds,
+            probe=is_gone,
+            method="RemoveSnapshot_Task",
+            idempotent=True,
+            settle=host.config.settle_seconds,
+        )
     except vim25.ManagedObjectNotFound:
         return
 

@@ -1,20 +1,19 @@
-"""Every verb that writes, cancelled at every await and with every call to the host failed once.
+"""Spawn, push and the like, cancelled at every await and with every call to the host failed once.
 
-A verb gets its row in `CHANGES`, or a `Job` of its own where more than a machine changes.
+`test_torture_of_verbs` does the same to every verb of the driver. A `Job` is for what needs images, a second
+host, or somebody who interferes.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import re
 import types
-from collections import Counter
 from collections.abc import AsyncIterator, Generator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import pytest
 
@@ -22,7 +21,6 @@ from tests.rig.cancel import cancel_everywhere
 from tests.rig.leaks import leakcheck
 from tests.unit.driver.hosted import (
     CONFIG,
-    MAC,
     TIMEOUTS,
     Beside,
     Hosted,
@@ -376,139 +374,6 @@ class Vlan(Job):
         assert replace(self.host.state(), sessions=0) == self.clean
 
 
-class Change(Destroy):
-    """A verb that changes a machine, which stays whatever happens: as it was, or as it was to become."""
-
-    fewest = 5
-    before: tuple[tuple[Any, ...], ...]
-    call: tuple[Any, ...]
-    shapes: frozenset[Shape] = frozenset()
-    """As it was before and after the call; empty until the first undisturbed one."""
-    made: Counter[str]
-    """The calls of the undisturbed one."""
-
-    async def prepare(self) -> None:
-        await self._prepare()
-        if not self.shapes:
-            before, settings, self.settings = self.shape(), self.settings, {}
-            seen = len(self.host.esx.call_log)
-            await self.attempt()
-            self.made = Counter(self.host.methods()[seen:])
-            self.settings, self.shapes = settings, frozenset({before, self.shape()})
-            await self._prepare()
-
-    async def _prepare(self) -> None:
-        await self.clear()
-        await super().prepare()
-        async with self.host.driver() as driver:
-            for verb, *arguments in self.before:
-                await getattr(driver, verb)("web", *arguments, **OPTIONS.get(verb, {}))
-
-    async def attempt(self) -> None:
-        if not self.host.state().machines:
-            await self._prepare()
-        verb, *arguments = self.call
-        async with self.host.driver(**self.settings) as driver:
-            await getattr(driver, verb)("web", *arguments, **OPTIONS.get(verb, {}))
-
-    def most(self, method: str, error: BaseException | None) -> int:
-        # A change is taken back by a call of the same method.
-        return max(1, self.made[method]) * (1 if error is None else 2)
-
-    def is_done(self, state: State) -> bool:
-        return super().is_done(state) and (not self.shapes or self.shape() in self.shapes)
-
-    def shape(self) -> Shape:
-        """Return what the verbs change of the machine, and the host's files, whose names may be random."""
-        return self.host.beside.call(self._shape)
-
-    def _shape(self) -> Shape:
-        config = self.host.esx.machine("web").config
-        devices = tuple(
-            (type(one).__name__, getattr(one.backing, "deviceName", None), one.controllerKey,
-             one.unitNumber, one.connectable and one.connectable.startConnected)
-            for one in config.hardware.device
-        )  # fmt: skip
-        names = (str(p.relative_to(self.host.folder)) for p in self.host.folder.rglob("*"))
-        files = sorted(re.sub(r"[0-9a-f]{16}", "*", name) for name in names)
-        marks = tuple(sorted(option.key for option in config.extraConfig))
-        return (devices, tuple(files), marks, config.hardware.numCPU, config.annotation)
-
-
-class Clone(Destroy):
-    """A machine like another one, with its disk."""
-
-    fewest = 20
-
-    async def prepare(self) -> None:
-        await self.clear()
-        await super().prepare()
-        async with self.host.driver() as driver:
-            await driver.power_off("web")
-        self.before = replace(self.host.state(), sessions=0)
-
-    async def attempt(self) -> None:
-        if not self.host.state().machines:
-            await self.prepare()
-        async with self.host.driver(**self.settings) as driver:
-            await driver.clone("web", "db", power_on=True)
-
-    def is_done(self, state: State) -> bool:
-        return replace(state, sessions=0) == self.before or (
-            state.machines == {"web", "db"}
-            and {"db/db.vmx", "db/db.vmdk", "db/db-flat.vmdk", "db/vmware.log"} <= state.files
-        )
-
-    async def clear(self) -> None:
-        self.host.esx.faults.clear()
-        if "db" in self.host.state().machines:
-            async with self.host.driver() as driver:
-                await driver.destroy("db")
-        await super().clear()
-
-
-class Confirm(Change):
-    """A resize that is made final: what is begun of that is ended by a sweep."""
-
-    async def check(self, *, finished: bool | None = None) -> None:
-        await until(lambda: not self.host.state().running)
-        if self.shape() not in self.shapes:
-            async with self.host.driver() as driver:
-                report = await driver.sweep(older_than=0)
-            assert [(i.kind, i.action) for i in report.items] == [("change", "finished")], report
-        await super().check(finished=finished)
-
-
-Shape: TypeAlias = tuple[Any, ...]
-
-# The verb with its arguments, and those that bring the machine into the state for it.
-CHANGES: dict[tuple[Any, ...], tuple[tuple[Any, ...], ...]] = {
-    ("power_on",): (("power_off",),),
-    ("suspend",): (),
-    ("snapshot", "one"): (),
-    ("remove_snapshot", "one"): (("snapshot", "one"),),
-    ("annotate", "text"): (),
-    ("change_hardware",): (("power_off",),),
-    ("resize",): (("power_off",),),
-    ("confirm_resize",): (("power_off",), ("resize",)),
-    ("revert_resize",): (("power_off",), ("resize",)),
-    ("rescue", ROOT): (("power_off",),),
-    ("unrescue",): (("power_off",), ("rescue", ROOT)),
-    ("rebuild", ROOT): (("power_off",),),
-    ("attach_disk",): (),
-    ("grow_disk", "Hard disk 1", 1): (),
-    ("detach_disk", "Hard disk 1"): (),
-    ("attach_interface", "VM Network"): (),
-    ("change_interface", MAC): (),
-    ("detach_interface", MAC): (),
-}
-OPTIONS: dict[str, dict[str, Any]] = {
-    "change_hardware": {"cpus": 2},
-    "resize": {"cpus": 2, "disk_gb": 1},
-    "attach_disk": {"size_gb": 1, "adapter": "paraVirtual"},
-    "change_interface": {"connected": False},
-}
-
 JOBS: tuple[type[Job], ...] = (
     Spawn,
     Destroy,
@@ -522,22 +387,6 @@ JOBS: tuple[type[Job], ...] = (
     SpawnConverted,
     PushToHosts,
     Vlan,
-    Clone,
-    *(
-        type(
-            call[0],
-            (Confirm if call[0].startswith("confirm") else Change,),
-            {"call": call, "before": b},
-        )
-        for call, b in CHANGES.items()
-    ),
-)
-# A run of the tests takes samples of these alone: the changes of devices are alike.
-SAMPLED_CHANGES = ("power_on", "suspend", "snapshot", "remove_snapshot", "attach_disk", "resize")
-SAMPLES = tuple(
-    kind
-    for kind in JOBS
-    if not issubclass(kind, Change | Clone) or kind.__name__ in SAMPLED_CHANGES
 )
 
 
@@ -562,7 +411,7 @@ ALL = pytest.param(1, id="all", marks=[pytest.mark.torture, pytest.mark.timeout(
     ("kind", "every"),
     [
         *(pytest.param(kind, 1, id=f"all-{kind.__name__}", marks=ALL.marks) for kind in JOBS),
-        *(pytest.param(kind, 47, id=f"some-{kind.__name__}") for kind in SAMPLES),
+        *(pytest.param(kind, 47, id=f"some-{kind.__name__}") for kind in JOBS),
     ],
 )
 async def test_cancelled_at_every_await(
@@ -680,7 +529,7 @@ async def fail_each(work: Job, way: str, step: int, caplog: pytest.LogCaptureFix
         ),
         *(
             pytest.param(kind, way, 31, id=f"some {way}-{kind.__name__}")
-            for kind in SAMPLES
+            for kind in JOBS
             for way in SAMPLED
         ),
     ],

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import vimlib
+from tests.unit.driver.scenarios import SCENARIOS
 from vimdriver._config import DriverConfig
 from vimdriver._driver import ESXDriver
 from vimdriver._images.glance import Glance
@@ -102,13 +103,18 @@ async def work(order: dict[str, Any], killer: Killer) -> None:
     journal = order["journal"]
     config = DriverConfig(owner=order["owner"], journal=journal and Path(journal), **CONFIG)
     async with (
+        HttpClient(stall_timeout=5.0) as http,
         vimlib.connect(
             order["url"], order["username"], order["password"],
             tls=vimlib.TLS(pin=order["pin"]), middleware=[killer], keepalive=None,
         ) as client,
-        ESXDriver(client, LocalImages(), config) as driver,
+        ESXDriver(
+            client, Glance(http, order["glance"]) if "glance" in order else LocalImages(), config
+        ) as driver,
     ):  # fmt: skip
-        if order["job"] == "spawn":
+        if "verb" in order:
+            await SCENARIOS[order["verb"]].act(driver)
+        elif order["job"] == "spawn":
             await driver.spawn(
                 InstanceSpec(
                     name="web",
