@@ -109,7 +109,10 @@ USUAL: dict[str, dict[str, Any]] = {
 }
 
 # What goes with a value of a parameter.
-ALONG: dict[tuple[str, str], dict[str, Any]] = {("attach_disk", "path"): {"size_gb": None}}
+ALONG: dict[tuple[str, str], dict[str, Any]] = {
+    ("attach_disk", "path"): {"size_gb": None},
+    ("clone", "snapshot"): {"linked": True},
+}
 
 Row = tuple[Any, type[VimlibError], str]
 """A value, its error, and what its sentence has."""
@@ -201,6 +204,7 @@ BAD: dict[str, dict[str, list[Row]]] = {
             ("none", NotFoundError, "datastore not found on .*: 'none'. The host has: datastore1"),
         ],
         "uuid": [("x", UsageError, "invalid UUID: 'x'")],
+        "snapshot": [("none", NotFoundError, "vm-0 has no snapshots named 'none'")],
     },
     "console": {"kind": [among("kind", "vnc")]},
     "control_service": {"service": SERVICES, "action": [among("action", "explode")]},
