@@ -18,9 +18,11 @@ from tests.unit.driver.scenarios import (
     CARD,
     DISK,
     LOGIN,
+    MIB,
     OTHER,
     ROOT,
     SCENARIOS,
+    SECOND,
     UUID,
     VM,
     Act,
@@ -40,6 +42,7 @@ from vimdriver.errors import (
     DiskSnapshotError,
     ForeignInstanceError,
     ForeignPortGroupError,
+    ImageNotFoundError,
     InstanceExistsError,
     InstanceStateError,
     NetworkNotFoundError,
@@ -62,6 +65,9 @@ from vimlib.errors import (
 LONG = "a" * 81
 WRONG = GuestLogin("root", Secret("wrong"))
 
+RAW = Path("web.img")
+"""A file in the folder of the test."""
+
 # The arguments of a verb in its usual case; see `SCENARIOS`.
 USUAL: dict[str, dict[str, Any]] = {
     "adopt": {"ref": VM},
@@ -76,6 +82,9 @@ USUAL: dict[str, dict[str, Any]] = {
     "control_service": {"service": "TSM-SSH", "action": "start"},
     "create_switch": {"name": "lab"},
     "detach_disk": {"ref": VM, "disk": DISK},
+    "export": {"ref": VM, "file": Path("/none/web.ova")},
+    "import_instance": {"file": RAW, "datastore": "datastore1"},
+    "insert_cdrom": {"ref": VM, "path": SECOND},
     "detach_interface": {"ref": VM, "nic": CARD},
     "ensure_vlan": {"name": "blue", "vlan": 42},
     "grow_disk": {"ref": VM, "disk": DISK, "size_gb": 2},
@@ -143,6 +152,7 @@ GROUPS: list[Row] = [
 ]
 CARDS: list[Row] = [("none", NotFoundError, "vm-0 has no network card 'none'. It has: Network")]
 DISKS: list[Row] = [("none", NotFoundError, "vm-0 has no disk 'none'. It has: Hard disk 1")]
+DRIVES: list[Row] = [("none", NotFoundError, "vm-0 has no CD-ROM drive 'none'")]
 SHOTS: list[Row] = [("none", NotFoundError, "no snapshots named 'none'. It has: one")]
 PATHS: list[Row] = [
     ("none", InvalidPathError, r"invalid datastore path: none: it must begin with \[datastore\]"),
@@ -224,6 +234,22 @@ BAD: dict[str, dict[str, list[Row]]] = {
         "pattern": [("[", UsageError, r"pattern must be a regular expression, got '\['")]
     },
     "detach_disk": {"disk": DISKS},
+    "eject_cdrom": {"drive": DRIVES},
+    "export": {"file": [(Path("/none/web.ova"), VimlibError, "/none")]},
+    "import_instance": {
+        "file": [(Path("/none/web.ova"), ImageNotFoundError, "image not found: ./none/web.ova")],
+        "datastore": [("none", NotFoundError, "datastore not found on .*: 'none'")],
+        "name": [("", UsageError, "name must be 1 to 80 printable characters .*, got ''")],
+        "network": [("none", VimlibError, "'none'")],
+    },
+    "insert_cdrom": {
+        "path": [
+            ("none", InvalidPathError, "invalid datastore path: none"),
+            (ROOT, UsageError, r"path must name an ISO image \(.iso\), got '\[datastore1\] vm-0"),
+            ("[datastore1] no/no.iso", NotFoundError, r"not found: \[datastore1\] no/no.iso"),
+        ],
+        "drive": DRIVES,
+    },
     "detach_interface": {"nic": CARDS},
     "ensure_vlan": {
         "name": [
@@ -499,7 +525,7 @@ def rows_of(verb: str) -> list[tuple[dict[str, Any], type[VimlibError], str]]:
     if "ref" in of(verb) and verb != "destroy":  # a machine that does not exist is fine for it
         for ref in ("nobody", UUID):
             rows.append(({"ref": ref}, NotFoundError, f"machine not found on .*: '{ref}'"))
-    if "foreign" in of(verb) and verb != "adopt":
+    if "foreign" in of(verb) and verb not in ("adopt", "clone"):  # they may be another's
         rows.append(({"ref": OTHER}, ForeignInstanceError, OTHER))
     return rows
 
@@ -529,9 +555,14 @@ async def test_bad_arguments_are_refused_and_change_nothing(
         async with stage.driver() as driver:
             await stage.prepare(driver)
             state = stage.kept()
+            (tmp_path / RAW).write_bytes(bytes(MIB))
             for given, error, says in rows_of(verb):
+                args = {
+                    name: tmp_path / RAW if value is RAW else value
+                    for name, value in (usual(verb) | given).items()
+                }
                 with pytest.raises(VimlibError) as caught:
-                    await getattr(driver, verb)(**usual(verb) | given)
+                    await getattr(driver, verb)(**args)
                 assert isinstance(caught.value, error), (given, caught.value)
                 assert re.search(says, str(caught.value)), (given, caught.value)
                 assert stage.kept() == state, given
