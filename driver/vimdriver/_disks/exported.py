@@ -22,6 +22,7 @@ from vimdriver._images.formats.tar import tar_header
 from vimdriver._images.local_file import NewFile
 from vimdriver._images.ovf import OVFMachine, write_ovf
 from vimdriver.errors import LocalFileError
+from vimlib._shield import finish
 from vimlib.errors import TransferCorruptError, UsageError
 
 if TYPE_CHECKING:
@@ -212,7 +213,8 @@ async def export_files(
     """Write disks into files of the format that the path's ending names; an OVA is one file.
 
     The first disk gets the path itself, the others `NAME-2.qcow2` and so on. The files get their names
-    together, after `done`, which ends the reading. Cancelling leaves none of them.
+    together, after `done`, which ends the reading. Cancelling leaves none of them, or all if they were
+    just getting their names.
 
     Raises:
         LocalFileError: A file cannot be written, or is there and `overwrite` is false.
@@ -235,7 +237,8 @@ async def export_files(
                 files.append((file, await _write_disk(file, kind, disk, on_progress)))
         hashes = [await file.close(size) for file, size in files]
         await done()
-        await _publish([file for file, _ in files])
+        # All or none: a cancellation waits for it.
+        await finish(_publish([file for file, _ in files]), what=f"naming {str(path)!r}")
     return [
         WrittenFile(path=str(file.path), bytes=size, hash=digest)
         for (file, size), digest in zip(files, hashes, strict=True)
@@ -243,15 +246,13 @@ async def export_files(
 
 
 async def _publish(files: Sequence[NewFile]) -> None:
-    published: list[NewFile] = []
-    try:
-        for file in files:
-            published.append(file)
+    for number, file in enumerate(files):
+        try:
             await file.publish()
-    except BaseException:
-        for file in published[:-1]:
-            await file.run(file.withdraw)
-        raise
+        except BaseException:
+            for earlier in files[:number]:
+                await earlier.run(earlier.withdraw)
+            raise
 
 
 async def _write_disk(

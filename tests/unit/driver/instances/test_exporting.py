@@ -210,6 +210,27 @@ async def test_a_disk_that_is_not_the_machines_leaves_no_file(data: bytes, tmp_p
     assert not list(tmp_path.iterdir())
 
 
+async def test_a_file_that_comes_meanwhile_stays_and_the_others_go(tmp_path: Path) -> None:
+    async def read() -> AsyncGenerator[bytes, None]:
+        yield STREAM
+
+    async def done() -> None:
+        (tmp_path / "out-2.raw").write_bytes(b"theirs")
+
+    disk = DiskBody(capacity=len(RAW), adapter="lsilogic", read=read)
+    with pytest.raises(LocalFileError):
+        await export_files(
+            tmp_path / "out.raw",
+            OVFMachine(),
+            [disk, disk],
+            overwrite=False,
+            on_progress=None,
+            done=done,
+        )
+    assert [path.name for path in tmp_path.iterdir()] == ["out-2.raw"]
+    assert (tmp_path / "out-2.raw").read_bytes() == b"theirs"
+
+
 @pytest.mark.torture
 @pytest.mark.parametrize("power_on", [False, True])
 @pytest.mark.parametrize("form", ["ova", "qcow2"])
