@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 
 
 def printable(text: str, limit: int = 200) -> str:
@@ -15,6 +16,18 @@ def printable(text: str, limit: int = 200) -> str:
         c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in cut
     )
     return safe + ("..." if len(text) > limit else "")
+
+
+def is_line(text: str) -> bool:
+    """Return whether a text is one line that XML can carry: no control characters, line ends or surrogates.
+
+    Unlike `str.isprintable`, it takes the spaces of all scripts, and the joiners that Persian, Indic
+    scripts and emoji need.
+    """
+    return not any(
+        unicodedata.category(char) in ("Cc", "Cs", "Zl", "Zp") or char in "\ufffe\uffff"
+        for char in text
+    )
 
 
 def bare_url(url: str) -> str:

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from vimdriver._host.cpuid import features
-from vimdriver._host.datastores import DatastoreInfo, datastore_of
+from vimdriver._host.datastores import PATHS, DatastoreInfo, datastore_of
 from vimdriver._host.identity import HOST_PATHS, HostIdentity, identity_of, only_host
 from vimdriver._verbs import Host, query
 from vimlib import vim25
@@ -130,7 +130,7 @@ _WANTED: Final[dict[type[vim25.ManagedObject], tuple[str, ...]]] = {
         "capability.maxSupportedVcpus",
     ),
     vim25.ResourcePool: ("parent", "runtime"),
-    vim25.Datastore: ("summary",),
+    vim25.Datastore: PATHS,
     vim25.VirtualMachine: (
         "runtime.powerState",
         "config.hardware.numCPU",

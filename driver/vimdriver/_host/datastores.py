@@ -14,6 +14,8 @@ from vimlib.errors import UsageError
 if TYPE_CHECKING:
     from vimlib._collector import Row
 
+PATHS: Final = ("summary", "host")
+"""The properties of a `DatastoreInfo`."""
 # What machines' disks can be made on.
 _FOR_DISKS: Final = ("VMFS", "NFS", "NFS41", "vsan", "vvol")
 
@@ -34,6 +36,8 @@ class DatastoreInfo:
     accessible: bool
     maintenance: str
     """`normal`, `enteringMaintenance` or `inMaintenance`."""
+    writable: bool = True
+    """Whether the host may write to it: an NFS export may be mounted read-only."""
     shared: bool
     """Whether several hosts have it."""
     moref: str
@@ -47,7 +51,8 @@ class DatastoreInfo:
     @property
     def usable(self) -> bool:
         """Whether machines can be made on it now."""
-        return self.accessible and self.maintenance == "normal" and self.kind in _FOR_DISKS
+        ready = self.accessible and self.writable and self.maintenance == "normal"
+        return ready and self.kind in _FOR_DISKS
 
     def to_json(self) -> dict[str, Any]:
         """Return its row of `vimctl host datastores --json`."""
@@ -56,7 +61,9 @@ class DatastoreInfo:
 
 
 def datastore_of(row: Row[vim25.Datastore]) -> DatastoreInfo:
-    """Return a row with `summary` as a datastore."""
+    """Return a row with `PATHS` as a datastore."""
+    mounts: list[vim25.DatastoreHostMount] = row.props.get("host") or []
+    read_only = vim25.HostMountMode.readOnly
     summary: vim25.DatastoreSummary = row.require("summary")
     return DatastoreInfo(
         name=summary.name,
@@ -66,6 +73,7 @@ def datastore_of(row: Row[vim25.Datastore]) -> DatastoreInfo:
         uncommitted=summary.uncommitted or 0,
         accessible=bool(summary.accessible),
         maintenance=summary.maintenanceMode or "normal",
+        writable=all(mount.mountInfo.accessMode != read_only for mount in mounts),
         shared=bool(summary.multipleHostAccess),
         moref=row.obj.moref[1],
         url=summary.url or "",
@@ -83,7 +91,7 @@ async def datastores(
     Args:
         pattern: Regular expression that names must match from their beginning; all if empty.
         kinds: Types, such as VMFS or NFS; all if none.
-        usable: Only those on which machines can be made now: accessible, and not in maintenance.
+        usable: Only those on which machines can be made now: accessible, writable and not in maintenance.
 
     Raises:
         UsageError: The pattern is not a regular expression.
@@ -96,7 +104,7 @@ async def datastores(
             field="pattern",
         ) from None
     wanted = {kind.casefold() for kind in kinds}
-    rows = (await host.client.gather({vim25.Datastore: ("summary",)}))[vim25.Datastore]
+    rows = (await host.client.gather({vim25.Datastore: PATHS}))[vim25.Datastore]
     found = [
         store
         for store in map(datastore_of, rows)

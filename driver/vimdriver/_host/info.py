@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
-from vimdriver._host.datastores import DatastoreInfo, datastore_of
+from vimdriver._host.datastores import PATHS, DatastoreInfo, datastore_of
 from vimdriver._host.identity import only_host
 from vimdriver._verbs import Host, query
 from vimlib import vim25
@@ -56,9 +56,7 @@ async def host_info(host: Host) -> HostInfo:
         NotFoundError: The inventory has no host, or more than one (a vCenter).
     """
     client = host.client
-    rows = await client.gather(
-        {vim25.HostSystem: ("name", "summary"), vim25.Datastore: ("summary",)}
-    )
+    rows = await client.gather({vim25.HostSystem: ("name", "summary"), vim25.Datastore: PATHS})
     row = only_host(client, rows[vim25.HostSystem])
     summary: vim25.HostListSummary = row.require("summary")
     hardware, stats, runtime = summary.hardware, summary.quickStats, summary.runtime

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final, Literal, TypeAlias
 
-from vimdriver._host.datastores import DatastoreInfo, datastore_of
+from vimdriver._host.datastores import PATHS, DatastoreInfo, datastore_of
 from vimdriver._host.managers import read_manager
 from vimdriver._verbs import Host, Plan, Run, Step, returns, verb
 from vimlib import vim25
@@ -41,7 +41,7 @@ async def rescan(host: Host) -> Plan[None]:
 
 async def _find(host: Host, name: str) -> tuple[vim25.Datastore, DatastoreInfo, int] | None:
     """Return a datastore and the number of its machines."""
-    rows = await host.client.gather({vim25.Datastore: ("summary", "vm")})
+    rows = await host.client.gather({vim25.Datastore: (*PATHS, "vm")})
     for row in rows[vim25.Datastore]:
         info = datastore_of(row)
         if info.name == name:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from vimlib._distribution import missing_extra
+from vimlib._text import is_line, printable
 from vimlib.errors import UsageError
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ class ConfigDrive:
     layout: Layout = "openstack"
     user_data: bytes | None = field(default=None, repr=False)
     metadata: tuple[tuple[str, str], ...] = field(default=(), repr=False)
-    """Further metadata: `meta` of the layout `openstack`."""
+    """Further metadata: `meta` of the guest's metadata, in both layouts."""
     public_keys: tuple[str, ...] = ()
     """SSH keys, one line each."""
     files: tuple[tuple[str, bytes], ...] = field(default=(), repr=False)
@@ -47,6 +48,12 @@ class ConfigDrive:
         for path, _ in self.files:
             if not path or any(part in ("", ".", "..") for part in path.split("/")):
                 raise UsageError(f"invalid path in a config drive: {path!r}", field="files")
+            if not is_line(path) or any(len(part.encode()) > 64 for part in path.split("/")):
+                raise UsageError(
+                    "names in a config drive must have at most 64 bytes, as Joliet has, and no control "
+                    f"characters, got {printable(path, 100)!r}",
+                    field="files",
+                )
         size = len(self.user_data or b"") + sum(len(data) for _, data in self.files)
         if size > LARGEST:
             raise UsageError(
@@ -59,6 +66,8 @@ class ConfigDrive:
             meta: dict[str, Any] = {"instance-id": uuid, "local-hostname": hostname}
             if self.public_keys:
                 meta["public-keys"] = list(self.public_keys)
+            if self.metadata:
+                meta["meta"] = dict(self.metadata)
             # JSON is YAML.
             found = {
                 "meta-data": _json(meta),

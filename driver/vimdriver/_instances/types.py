@@ -15,7 +15,7 @@ from vimdriver._instances.disk_spec import GIB_KB, Adapter, DiskMode, DiskSpec, 
 from vimdriver._instances.hardware import HardwareSpec
 from vimdriver._networks.port_groups import check_vlan
 from vimlib._repr import robust
-from vimlib._text import printable
+from vimlib._text import is_line, printable
 from vimlib.errors import UsageError
 from vimlib.model._data import SECRET
 
@@ -34,7 +34,7 @@ _MAC: Final = re.compile(r"(?:[0-9a-f]{2}:){5}[0-9a-f]{2}")
 
 def check_name(name: str) -> None:
     """Raise `UsageError` for a machine's name that hosts do not take: any Unicode text of one line is fine."""
-    fits = 0 < len(name) <= _LONGEST_NAME and name.isprintable() and name == name.strip()
+    fits = 0 < len(name) <= _LONGEST_NAME and is_line(name) and name == name.strip()
     # Hosts make folders of names.
     if not fits or name.startswith("."):
         raise UsageError(
@@ -47,7 +47,7 @@ def check_name(name: str) -> None:
 
 def check_text(field: str, text: str) -> None:
     """Raise `UsageError` for a text of several lines that no reply could carry back."""
-    if not all(line.isprintable() for line in text.replace("\t", " ").split("\n")):
+    if not all(is_line(line) for line in text.replace("\t", " ").split("\n")):
         raise UsageError(
             f"{field} must not have control characters, got {printable(text, 100)!r}", field=field
         )

@@ -18,6 +18,7 @@ from vimdriver.errors import (
 from vimlib import vim25
 from vimlib._collector import INVENTORY
 from vimlib._inventory import unescape
+from vimlib._text import is_line
 from vimlib.errors import HostStateError, UsageError
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def check_vlan(name: str, vlan: int) -> None:
     """
     if not 0 <= vlan <= HIGHEST_VLAN:
         raise UsageError(f"vlan must be 0 (untagged) to {HIGHEST_VLAN}, got {vlan}", field="vlan")
-    if not name or len(name) > 80 or not name.isprintable():
+    if not name or len(name) > 80 or not is_line(name):
         raise UsageError(
             f"the name of a port group must be 1 to 80 printable characters, got {name[:100]!r}",
             field="name",

@@ -230,7 +230,8 @@ async def test_a_config_drive(layout: Any, host: Hosted, image: Path) -> None:
             assert files["openstack/latest/user_data"] == b"#!/bin/sh\n"
         else:
             assert b"cidata" in data
-            assert json.loads(files["meta-data"])["local-hostname"] == "web-1"
+            meta = json.loads(files["meta-data"])
+            assert (meta["local-hostname"], meta["meta"]) == ("web-1", {"role": "db"})
             assert files["user-data"] == b"#!/bin/sh\n"
         await driver.destroy("web")
     await host.settled(clean)
@@ -304,6 +305,8 @@ def test_values_that_no_host_takes() -> None:
         (lambda: DiskSpec(size_gb=1, mode="x"), "mode must be one of persistent"),  # type: ignore[arg-type]
         (lambda: ConfigDrive(layout="x"), "config_drive must be one of openstack, cidata, got 'x'"),  # type: ignore[arg-type]
         (lambda: ConfigDrive(files=(("../a", b""),)), "invalid path in a config drive: '../a'"),
+        (lambda: ConfigDrive(files=(("é" * 33, b""),)), "names in a config drive must have at most 64 bytes"),
+        (lambda: ConfigDrive(files=(("a\0", b""),)), "and no control characters, got"),
         (lambda: ConfigDrive(user_data=bytes(65 << 20)), "a config drive must have at most 67108864 bytes"),
         (lambda: made(cpus=3, hardware=HardwareSpec(cores_per_socket=2)), "cpus must be a multiple of 2, the cores per socket, got 3"),
         (lambda: made(memory_mb=64, hardware=HardwareSpec(memory=Allocation(reservation=65))), "reservation of memory must be at most 64 MiB"),

@@ -18,7 +18,8 @@ from vimdriver.errors import ForeignInstanceError, InstanceExistsError, Instance
 from vimlib import vim25
 from vimlib.errors import HostStateError, NotFoundError, UsageError
 
-NAMES = ["my web server", "Größe 5/6 100%", "サーバー", "a\\b", "x" * 80, "-rf"]
+NAMES = ["my web server", "Größe 5/6 100%", "サーバー", "a\\b", "x" * 80, "-rf",
+         "نام\u200cها", "👨\u200d👩\u200d👧", "名\u3000前", "10\u00a0GB"]  # fmt: skip
 
 
 @pytest.mark.parametrize("version", ["4.1", "8.0"])

@@ -150,6 +150,7 @@ async def create_nas(system: DatastoreSystem, call: Call) -> Any:
             f"Unable to get Volume State for {place}",
         )
     store = Datastore(registry, name, folder, system.capacity, remote=(server, spec.remotePath))
+    store.access_mode = spec.accessMode
     _notify(registry)
     await store.recount()
     return store.ref

@@ -49,6 +49,7 @@ class Datastore(Entity):
         """The path on the host that a call made it of; None for a volume of its own."""
         self.remote = remote
         """Server and path of an NFS volume; None for any other."""
+        self.access_mode: str = vim25.HostMountMode.readWrite
         self.capacity = capacity
         self.used = 0
         """Bytes that count against the capacity; see `usage`."""
@@ -176,7 +177,7 @@ class Datastore(Entity):
         return vim25.HostFileSystemMountInfo(
             mountInfo=vim25.HostMountInfo(
                 path=f"/vmfs/volumes/{self.uuid}",
-                accessMode="readWrite",
+                accessMode=self.access_mode,
                 mounted=True,
                 accessible=self.accessible,
             ),
@@ -190,7 +191,7 @@ class Datastore(Entity):
     def _host(self) -> list[Any]:
         info = vim25.HostMountInfo(
             path=f"/vmfs/volumes/{self.uuid}",
-            accessMode="readWrite",
+            accessMode=self.access_mode,
             mounted=True,
             accessible=self.accessible,
         )

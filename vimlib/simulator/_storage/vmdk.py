@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
+from vimlib._text import is_line
 from vimlib.simulator._storage import sparse
 from vimlib.simulator._storage.sparse import LARGEST, SECTOR, DiskError
 
@@ -142,7 +143,7 @@ def _parse(path: Path, raw: bytes) -> Disk:
     parent = parent if _ELSEWHERE.fullmatch(parent) else Path(parent).name
     for each in (name, Path(parent).name if parent else name):
         # The extents must be in the descriptor's folder.
-        if "/" in each or "\\" in each or each in ("", ".", "..") or not each.isprintable():
+        if "/" in each or "\\" in each or each in ("", ".", "..") or not is_line(each):
             raise DiskError(f"{path.name} refers to a file outside its folder")
     if not 0 < int(sectors) * SECTOR <= LARGEST:
         raise DiskError(f"{path.name} has an invalid capacity")

@@ -229,6 +229,10 @@ async def test_nfs_is_mounted_and_unmounted(host: Hosted, driver: ESXDriver) -> 
     assert "nas" in [store.name for store in await driver.datastores(kinds=("NFS",))]
     await driver.unmount_nfs("nas")
     assert await driver.datastores(kinds=("NFS",)) == []
+    # No machine can be made on it.
+    made = await driver.mount_nfs("nas", "filer", "/export/a", read_only=True)
+    assert (made.accessible, made.writable, made.usable) == (True, False, False)
+    assert "nas" not in [store.name for store in await driver.datastores(usable=True)]
 
 
 async def test_storage_is_rescanned(host: Hosted, driver: ESXDriver) -> None:
