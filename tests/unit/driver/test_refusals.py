@@ -18,6 +18,7 @@ from tests.unit.driver.scenarios import (
     CARD,
     DISK,
     LOGIN,
+    MIB,
     OTHER,
     ROOT,
     SCENARIOS,
@@ -41,6 +42,7 @@ from vimdriver.errors import (
     DiskSnapshotError,
     ForeignInstanceError,
     ForeignPortGroupError,
+    ImageNotFoundError,
     InstanceExistsError,
     InstanceStateError,
     NetworkNotFoundError,
@@ -63,6 +65,9 @@ from vimlib.errors import (
 LONG = "a" * 81
 WRONG = GuestLogin("root", Secret("wrong"))
 
+RAW = Path("web.img")
+"""A file in the folder of the test."""
+
 # The arguments of a verb in its usual case; see `SCENARIOS`.
 USUAL: dict[str, dict[str, Any]] = {
     "adopt": {"ref": VM},
@@ -77,6 +82,9 @@ USUAL: dict[str, dict[str, Any]] = {
     "control_service": {"service": "TSM-SSH", "action": "start"},
     "create_switch": {"name": "lab"},
     "detach_disk": {"ref": VM, "disk": DISK},
+    "export": {"ref": VM, "file": Path("/none/web.ova")},
+    "import_instance": {"file": RAW, "datastore": "datastore1"},
+    "insert_cdrom": {"ref": VM, "path": SECOND},
     "detach_interface": {"ref": VM, "nic": CARD},
     "ensure_vlan": {"name": "blue", "vlan": 42},
     "grow_disk": {"ref": VM, "disk": DISK, "size_gb": 2},
@@ -84,7 +92,6 @@ USUAL: dict[str, dict[str, Any]] = {
     "guest_exec": {"ref": VM, "login": LOGIN, "program": "/bin/true"},
     "guest_ps": {"ref": VM, "login": LOGIN},
     "guest_upload": {"ref": VM, "login": LOGIN, "source": b"text", "path": "/tmp/other"},
-    "insert_cdrom": {"ref": VM, "path": SECOND},
     "mount_nfs": {"name": "nas", "server": "filer", "path": "/a"},
     "reboot_host": {"confirm": "localhost.localdomain"},
     "rebuild": {"ref": VM, "disk": ROOT},
@@ -145,7 +152,7 @@ GROUPS: list[Row] = [
 ]
 CARDS: list[Row] = [("none", NotFoundError, "vm-0 has no network card 'none'. It has: Network")]
 DISKS: list[Row] = [("none", NotFoundError, "vm-0 has no disk 'none'. It has: Hard disk 1")]
-DRIVES: list[Row] = [("none", NotFoundError, "vm-0 has no CD-ROM drive 'none'. It has: CD/DVD")]
+DRIVES: list[Row] = [("none", NotFoundError, "vm-0 has no CD-ROM drive 'none'")]
 SHOTS: list[Row] = [("none", NotFoundError, "no snapshots named 'none'. It has: one")]
 PATHS: list[Row] = [
     ("none", InvalidPathError, r"invalid datastore path: none: it must begin with \[datastore\]"),
@@ -207,7 +214,7 @@ BAD: dict[str, dict[str, list[Row]]] = {
             ("none", NotFoundError, "datastore not found on .*: 'none'. The host has: datastore1"),
         ],
         "uuid": [("x", UsageError, "invalid UUID: 'x'")],
-        "snapshot": [("none", NotFoundError, "vm-0 has no snapshots named 'none'. It has: none")],
+        "snapshot": [("none", NotFoundError, "vm-0 has no snapshots named 'none'")],
     },
     "console": {"kind": [among("kind", "vnc")]},
     "control_service": {"service": SERVICES, "action": [among("action", "explode")]},
@@ -227,6 +234,22 @@ BAD: dict[str, dict[str, list[Row]]] = {
         "pattern": [("[", UsageError, r"pattern must be a regular expression, got '\['")]
     },
     "detach_disk": {"disk": DISKS},
+    "eject_cdrom": {"drive": DRIVES},
+    "export": {"file": [(Path("/none/web.ova"), VimlibError, "/none")]},
+    "import_instance": {
+        "file": [(Path("/none/web.ova"), ImageNotFoundError, "image not found: ./none/web.ova")],
+        "datastore": [("none", NotFoundError, "datastore not found on .*: 'none'")],
+        "name": [("", UsageError, "name must be 1 to 80 printable characters .*, got ''")],
+        "network": [("none", VimlibError, "'none'")],
+    },
+    "insert_cdrom": {
+        "path": [
+            ("none", InvalidPathError, "invalid datastore path: none"),
+            (ROOT, UsageError, r"path must name an ISO image \(.iso\), got '\[datastore1\] vm-0"),
+            ("[datastore1] no/no.iso", NotFoundError, r"not found: \[datastore1\] no/no.iso"),
+        ],
+        "drive": DRIVES,
+    },
     "detach_interface": {"nic": CARDS},
     "ensure_vlan": {
         "name": [
@@ -237,7 +260,6 @@ BAD: dict[str, dict[str, list[Row]]] = {
         "vlan": VLANS,
         "interface": [("vmnic77", PhysicalNICNotFoundError, "physical NIC not found: 'vmnic77'")],
     },
-    "eject_cdrom": {"drive": DRIVES},
     "enter_maintenance": {"drain": [(-1, UsageError, "drain must be at least 0 s, got -1")]},
     "grow_disk": {
         "disk": DISKS,
@@ -263,15 +285,6 @@ BAD: dict[str, dict[str, list[Row]]] = {
         "timeout": [(0, UsageError, "timeout must be greater than 0 s, got 0")],
     },
     "guest_ps": {"login": LOGINS},
-    "insert_cdrom": {
-        "path": [
-            ("none", InvalidPathError, r"invalid datastore path: none: it must begin with \["),
-            (ROOT, UsageError, r"path must name an ISO image \(.iso\), got '\[datastore1\] vm-0"),
-            ("[datastore1] no.iso", NotFoundError, r"not found: \[datastore1\] no.iso"),
-            ("[none] a.iso", NotFoundError, "datastore.*none"),
-        ],
-        "drive": DRIVES,
-    },
     "guest_upload": {
         "login": LOGINS,
         "source": [(Path("/none/file"), SourceError, "cannot read '/none/file'")],
@@ -544,9 +557,14 @@ async def test_bad_arguments_are_refused_and_change_nothing(
         async with stage.driver() as driver:
             await stage.prepare(driver)
             state = stage.kept()
+            (tmp_path / RAW).write_bytes(bytes(MIB))
             for given, error, says in rows_of(verb):
+                args = {
+                    name: tmp_path / RAW if value is RAW else value
+                    for name, value in (usual(verb) | given).items()
+                }
                 with pytest.raises(VimlibError) as caught:
-                    await getattr(driver, verb)(**usual(verb) | given)
+                    await getattr(driver, verb)(**args)
                 assert isinstance(caught.value, error), (given, caught.value)
                 assert re.search(says, str(caught.value)), (given, caught.value)
                 assert stage.kept() == state, given
