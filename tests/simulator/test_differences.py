@@ -47,7 +47,7 @@ MARKS = {"is of API": OF_API, "declares": DECLARES, "is optional": OPTIONAL}
 
 # Not the API's, though written like its names.
 OTHERS = frozenset(
-    "ESXi VMkernel BusLogic VVol vSAN vApps vCenter vCenters pyVmomi SOAPAction GitHub GiB TiB UUIDs CPUs "
+    "ESXi VMware VMkernel BusLogic VVol vSAN vApps vCenter vCenters pyVmomi SOAPAction GitHub GiB TiB UUIDs CPUs "
     "ROMs monolithicSparse streamOptimized seSparse".split()
 )
 

@@ -19,7 +19,7 @@ import pytest
 
 from tests.rig.between import drip, drip_body, interim, run_between
 from tests.rig.relay import HTML, Act, Relay, Turn, answer, cut, edit, lose, silence
-from tests.unit.nfc.test_nfc import CONTENT, import_spec
+from tests.unit.nfc.test_nfc import CONTENT, IMAGE, import_spec
 from vimdriver._config import DriverConfig
 from vimdriver._images.local import LocalImages
 from vimdriver._images.push import push_images
@@ -145,7 +145,7 @@ async def get(place: Place) -> None:
 async def do_import(place: Place) -> None:
     pool, spec = await import_spec(place.client, "imported")
     async with place.client.lease(pool.ImportVApp(spec)) as lease:
-        await lease.upload(lease.devices[0], CONTENT)
+        await lease.upload(lease.devices[0], IMAGE)
 
 
 async def do_export(place: Place) -> None:

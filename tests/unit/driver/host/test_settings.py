@@ -132,7 +132,7 @@ REFUSED: dict[str, tuple[Act, type[Exception], str]] = {
     "reboot": (lambda d: d.reboot_host("other"), UsageError, f"name, '{NAME}', got 'other'"),
     "not in maintenance": (lambda d: d.shutdown_host(NAME), HostStateError, "maintenance"),
     "mount path": (lambda d: d.mount_nfs("n", "filer", "a"), UsageError, "begin with /"),
-    "mount name": (lambda d: d.mount_nfs("", "filer", "/a"), UsageError, "must not be empty"),
+    "mount name": (lambda d: d.mount_nfs("", "filer", "/a"), UsageError, "1 to 80 printable"),
     "mount twice": (lambda d: d.mount_nfs("datastore1", "f", "/a"), HostStateError, "already"),
     "unmount vmfs": (lambda d: d.unmount_nfs("datastore1"), UsageError, "of kind NFS"),
     "unmount": (lambda d: d.unmount_nfs("none"), NotFoundError, "none"),

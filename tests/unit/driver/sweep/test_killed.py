@@ -331,7 +331,10 @@ async def test_row_61_the_journal_is_lost_too(
                 assert new(rig) >= WHOLE, where
                 assert rig.host.esx.machine("web").disks(), where
             elif not is_pushed(rig):
-                assert rig.state() == rig.clean, where
+                # The record of a disk that never came has no owner: it stays.
+                records = {name for name in new(rig) if name.endswith(".json")}
+                assert len(records) <= 1, where
+                assert replace(state, files=state.files - records) == rig.clean, where
             await rig.clear()
     print(f"{job}: killed at {len(todo)} points, without a journal; {left} times too young")
     assert left > 0
