@@ -17,7 +17,7 @@ import math
 import random
 from collections.abc import Awaitable, Callable
 from contextlib import ExitStack, suppress
-from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self, TypeVar
 
 from vimlib import vim25
 from vimlib._arguments import check_argument
@@ -86,6 +86,14 @@ OWN_NAMES: Final = {
     "Destroy_Task": "destroy",
     "MoveDatastoreFile_Task": "movefile",
 }
+
+
+class RecentTask(NamedTuple):
+    """A task that runs or ended some minutes ago."""
+
+    ref: vim25.Task[Any]
+    state: str
+    result: Any
 
 
 class TaskWaiter:
@@ -294,20 +302,26 @@ class TaskWaiter:
             return
         await self.ended(row.props.get("recentTask") or [], method=method, timeout=timeout)
 
-    async def recent(self, method: str) -> list[str]:
-        """Return the states of the host's recent tasks of a method (`TaskManager.recentTask`).
+    async def recent(
+        self, method: str, *, of: vim25.ManagedObject | None = None
+    ) -> list[RecentTask]:
+        """Return the recent tasks of a method: the host's (`TaskManager.recentTask`), or an object's.
 
         Hosts keep tasks that have ended for some minutes. Cancelling loses nothing.
         """
-        manager = self._context.content.taskManager
-        if manager is None:
+        holder = of if of is not None else self._context.content.taskManager
+        if holder is None:
             raise NotFoundError("the host has no TaskManager", kind="TaskManager")
-        row = await get(self._context, self._context.bind(manager), "recentTask")
+        row = await get(self._context, self._context.bind(holder), "recentTask")
         tasks = row.props.get("recentTask") or []
         if not tasks:
             return []
-        rows = await get(self._context, tasks, "info.state", "info.name", "info.descriptionId")
-        return [str(one.props.get("info.state")) for one in rows if _is_of(one.props, method)]
+        rows = await get(self._context, tasks, STATE, RESULT, "info.name", "info.descriptionId")
+        return [
+            RecentTask(row.obj, str(row.props.get(STATE)), row.props.get(RESULT))
+            for row in rows
+            if _is_of(row.props, method)
+        ]
 
     async def ended(
         self, tasks: list[vim25.Task[Any]], *, method: str = "", timeout: float | None = None

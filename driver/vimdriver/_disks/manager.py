@@ -61,9 +61,9 @@ async def copy_disk(
     async def whole() -> Any:
         if not await host.exists(target):
             return None
-        states = await tasks.recent(_COPY)
+        copies = await tasks.recent(_COPY)
         done = vim25.TaskInfoState.success
-        return (bool(states) and all(state == done for state in states)) or None
+        return (bool(copies) and all(copy.state == done for copy in copies)) or None
 
     await tasks.run(
         lambda: manager.CopyVirtualDisk_Task(

@@ -24,6 +24,7 @@ _LARGEST: Final = 128 << 20
 # `VirtualMachineTicketType.webmks` came with API 6.0.
 _WEB_SINCE: Final = "6.0"
 _ON: Final = "poweredOn"
+_METHOD: Final = "CreateScreenshot_Task"
 
 Kind: TypeAlias = Literal["mks", "webmks", "vmrc"]
 """Protocols of a console."""
@@ -144,7 +145,14 @@ async def screenshot(host: Host, ref: str, *, foreign: bool = False) -> Plan[byt
         InstanceStateError: It is not running.
         LimitError: The file is too large for a picture.
     """
-    vm = (await claim(host, ref, foreign=foreign)).obj
+    row = await claim(host, ref, "recentTask", foreign=foreign)
+    vm, before = row.obj, row.props.get("recentTask") or []
+
+    async def probe(run: Run) -> str | None:
+        # The only new one is ours; of several, none is known to be.
+        tasks = await run.host.client.tasks.recent(_METHOD, of=vm)
+        new = [task.result for task in tasks if task.ref not in before]
+        return new[0] if len(new) == 1 and isinstance(new[0], str) else None
 
     def refused(run: Run, fault: vim25.MethodFault) -> str:
         raise _not_running(ref, fault) from None
@@ -172,7 +180,10 @@ async def screenshot(host: Host, ref: str, *, foreign: bool = False) -> Plan[byt
         title="write a picture of its screen (CreateScreenshot_Task)",
         makes="the screenshot",
         call=lambda run: vm.CreateScreenshot_Task(),
+        probe=probe,
         refused=refused,
+        method=_METHOD,
+        of=lambda run: vm,
         undo=delete,
     )
     return Plan(f"screenshot of {ref}", (taken,), download, keep=False)
