@@ -319,8 +319,7 @@ async def import_instance(
         on_progress: Called with the bytes of the file that have just been sent.
         on_ignored: Called with each property of the package that has no effect.
 
-    Raises:
-        As `ESXDriver.spawn`.
+    Raises the errors of `ESXDriver.spawn`.
     """
     source = LocalImages().image(str(file))
     if name is None:
