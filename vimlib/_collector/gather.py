@@ -11,7 +11,7 @@ from vimlib._collector.collect import PAGE, build, pages
 from vimlib._collector.sources import property_spec, retrieval_spec
 from vimlib._collector.traversal import HOSTING
 from vimlib._collector.typed import shape_of
-from vimlib.errors import UsageError
+from vimlib.errors import ProtocolError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -46,6 +46,7 @@ async def gather(
         VersionError: The host is older than a type or a path.
         DeadlineError: `timeout` has passed.
         ManagedObjectNotFound: The start of the walk is gone.
+        ProtocolError: The host lists an object of another type.
     """
     for kind in wanted:
         derived = [other for other in wanted if other is not kind and issubclass(other, kind)]
@@ -71,6 +72,11 @@ async def gather(
     ):
         async for content in contents:
             for item in content:
-                kind = next(kind for kind in wanted if isinstance(item.obj, kind))
+                kind = next((kind for kind in wanted if isinstance(item.obj, kind)), None)
+                if kind is None:
+                    raise ProtocolError(
+                        f"{context.invoker.host} lists {item.obj!r}, whose type was not asked for",
+                        hint="Check for a proxy between here and the host.",
+                    )
                 found[kind].append(build(shapes[kind], item))
     return found

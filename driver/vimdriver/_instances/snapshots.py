@@ -272,6 +272,7 @@ async def snapshot(
             name, description=description, memory=memory, quiesce=quiesce
         ),
         probe=probe,
+        method="CreateSnapshot_Task",
         of=lambda run: vm,
     )
 

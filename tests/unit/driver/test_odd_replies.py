@@ -10,8 +10,9 @@ from tests.fuzz.flows import GUEST, Taken
 from tests.rig.between import run_between
 from tests.rig.relay import HTML, Relay, Reply, Turn, answer, edit
 from vimdriver import DriverConfig, ESXDriver, LocalImages
+from vimlib import vim25
 from vimlib._client import Client
-from vimlib.errors import InvalidFieldError, TransferCorruptError
+from vimlib.errors import InvalidFieldError, ProtocolError, TransferCorruptError
 from vimlib.simulator import ESXHost
 
 pytestmark = pytest.mark.slow
@@ -36,6 +37,30 @@ def test_a_datacenter_without_machine_folder_is_refused() -> None:
         assert [machine.name for machine in esx.machines.values()] == ["vm-0"]
 
     run_between(clone, vms=1)
+
+
+def test_an_object_of_a_type_that_was_not_asked_for_is_refused() -> None:
+    async def capacity(client: Client, esx: ESXHost, relay: Relay) -> None:
+        def change(reply: Reply) -> Reply:
+            reply.body = reply.body.replace(b'<obj type="Datastore"', b'<obj type="Folder"')
+            return reply
+
+        relay.on("RetrievePropertiesEx", edit(change), times=None)
+        with pytest.raises(ProtocolError, match=r"Folder.*whose type was not asked for"):
+            await client.gather({vim25.Datastore: ["name"]})
+
+    run_between(capacity, vms=1)
+
+
+def test_the_task_of_a_snapshot_may_lack_its_result() -> None:
+    async def snapshot(client: Client, esx: ESXHost, relay: Relay) -> None:
+        hide(relay, "info.result")
+        config = DriverConfig(settle_seconds=1)
+        driver = ESXDriver(client, LocalImages(), config)
+        made = await driver.snapshot("vm-0", "one", foreign=True)
+        assert [made.moref] == [one.moref for one in await driver.snapshots("vm-0")]
+
+    run_between(snapshot, vms=1)
 
 
 def test_a_snapshot_task_without_result_is_resolved_by_name() -> None:
