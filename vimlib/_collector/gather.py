@@ -72,11 +72,11 @@ async def gather(
     ):
         async for content in contents:
             for item in content:
-                kind = next((kind for kind in wanted if isinstance(item.obj, kind)), None)
-                if kind is None:
+                kinds = [kind for kind in wanted if isinstance(item.obj, kind)]
+                if not kinds:
                     raise ProtocolError(
                         f"{context.invoker.host} lists {item.obj!r}, whose type was not asked for",
                         hint="Check for a proxy between here and the host.",
                     )
-                found[kind].append(build(shapes[kind], item))
+                found[kinds[0]].append(build(shapes[kinds[0]], item))
     return found

@@ -9,6 +9,7 @@ from msgspec import Struct, field
 from vimlib._text import printable
 from vimlib.errors import InvalidFieldError
 from vimlib.model import ManagedObject, MethodFault
+from vimlib.soap import Unknown
 
 if TYPE_CHECKING:
     from vimlib import vim25
@@ -41,16 +42,16 @@ class Row(Struct, Generic[M]):
         """Return the value of `path`, which every object of its type has.
 
         Raises:
-            InvalidFieldError: The host sent none.
+            InvalidFieldError: The host sent none, or an object of a type that the binding lacks.
             MethodFault, KeyError: As ``row[path]``.
         """
         value = self[path]
-        if value is None:
+        if value is None or isinstance(value, Unknown):
             raise InvalidFieldError(
                 type=self.obj.moref[0],
                 field=path,
-                wanted="set",
-                actual="nothing",
+                wanted="set" if value is None else "of a type of the binding",
+                actual="nothing" if value is None else printable(value.type or "an element", 80),
                 path=f"{self.obj!r}.{path}",
             )
         return value

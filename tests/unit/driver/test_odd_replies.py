@@ -9,7 +9,7 @@ import pytest
 from tests.fuzz.flows import GUEST, Taken
 from tests.rig.between import run_between
 from tests.rig.relay import HTML, Relay, Reply, Turn, answer, edit
-from vimdriver import DriverConfig, ESXDriver, LocalImages
+from vimdriver import DriverConfig, ESXDriver, LocalImages, list_port_groups
 from vimlib import vim25
 from vimlib._client import Client
 from vimlib.errors import InvalidFieldError, ProtocolError, TransferCorruptError
@@ -50,6 +50,19 @@ def test_an_object_of_a_type_that_was_not_asked_for_is_refused() -> None:
             await client.gather({vim25.Datastore: ["name"]})
 
     run_between(capacity, vms=1)
+
+
+def test_a_network_of_a_type_that_the_binding_lacks_is_refused() -> None:
+    async def groups(client: Client, esx: ESXHost, relay: Relay) -> None:
+        def change(reply: Reply) -> Reply:
+            reply.body = reply.body.replace(b'"HostNetworkInfo"', b'"HostNetworkInfoOfOthers"')
+            return reply
+
+        relay.on("RetrievePropertiesEx", edit(change), times=None)
+        with pytest.raises(InvalidFieldError, match=r"networkInfo.*HostNetworkInfoOfOthers"):
+            await list_port_groups(client)
+
+    run_between(groups, vms=1)
 
 
 def test_the_task_of_a_snapshot_may_lack_its_result() -> None:
