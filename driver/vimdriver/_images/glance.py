@@ -13,14 +13,14 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 import msgspec
 from yarl import URL
 
 from vimdriver._images.http import HttpClient
 from vimdriver._images.source import ImageInfo
-from vimdriver._images.tokens import Tokens
+from vimdriver._images.tokens import Tokens, asks
 from vimdriver.errors import (
     ImageAmbiguousError,
     ImageNotFoundError,
@@ -35,14 +35,19 @@ from vimlib.errors import UsageError, VimlibError
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable
 
-    import aiohttp
-
     from vimdriver._images.body import Ask, HttpBody, HttpParts
     from vimdriver._images.tokens import TokenSource
 
 log = logging.getLogger("vimdriver.images")
 
 T = TypeVar("T")
+
+
+class _Service(Protocol):
+    async def find(self, ref: str) -> ImageInfo: ...
+
+    async def enter_file(self, info: ImageInfo, stack: AsyncExitStack) -> HttpBody: ...
+
 
 _PAGE: Final = 50
 _PATCH: Final = "application/openstack-images-v2.1-json-patch"
@@ -309,36 +314,25 @@ class Glance:
         return self._client.parts(info, self._asks(info), fixed=True)
 
     def _asks(self, info: ImageInfo) -> Ask:
-        """Return the function that sends a request for the bytes of an image."""
-        url = self.url(info.id, "file")
-
-        async def ask(stack: AsyncExitStack, more: Mapping[str, str]) -> aiohttp.ClientResponse:
-            async def authorized(headers: dict[str, Secret]) -> aiohttp.ClientResponse:
-                return await stack.enter_async_context(
-                    self._client.request("GET", url, image=info.id, headers={**headers, **more})
-                )
-
-            return await self._tokens.authorized(authorized, info.id)
-
-        return ask
+        return asks(self._client, self._tokens, self.url(info.id, "file"), info.id)
 
 
-class GlanceImage:
-    """One image in Glance. Its attributes are read once and cached."""
+class ServiceImage:
+    """One image of a service. Its attributes are read once and cached."""
 
-    def __init__(self, glance: Glance, ref: str) -> None:
-        self._glance = glance
+    def __init__(self, service: _Service, ref: str) -> None:
+        self._service = service
         self._ref = ref
         self._info: ImageInfo | None = None
 
     @robust
     def __repr__(self) -> str:
-        return f"GlanceImage({self._ref!r})"
+        return f"{type(self).__name__}({self._ref!r})"
 
     async def info(self) -> ImageInfo:
-        """See `ImageSource.info` and `Glance.find`."""
+        """See `ImageSource.info`, and the service's `find`."""
         if self._info is None:
-            self._info = await self._glance.find(self._ref)
+            self._info = await self._service.find(self._ref)
         return self._info
 
     @asynccontextmanager
@@ -347,7 +341,15 @@ class GlanceImage:
         info = await self.info()
         with forgetting():
             async with AsyncExitStack() as stack:
-                yield await self._glance.enter_file(info, stack)
+                yield await self._service.enter_file(info, stack)
+
+
+class GlanceImage(ServiceImage):
+    """One image in Glance."""
+
+    def __init__(self, glance: Glance, ref: str) -> None:
+        super().__init__(glance, ref)
+        self._glance = glance
 
     @asynccontextmanager
     async def parts(self) -> AsyncIterator[HttpParts]:

@@ -8,17 +8,17 @@ Diablo the path is ``/v1/images``, since 2012 ids are UUIDs. No version sends pa
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 import msgspec
 from yarl import URL
 
-from vimdriver._images.glance import service_url
+from vimdriver._images.glance import ServiceImage, service_url
 from vimdriver._images.source import ImageInfo
-from vimdriver._images.tokens import Tokens
+from vimdriver._images.tokens import Tokens, asks
 from vimdriver.errors import (
     ImageAmbiguousError,
     ImageNotFoundError,
@@ -26,12 +26,10 @@ from vimdriver.errors import (
     SourceProtocolError,
 )
 from vimlib._repr import robust
-from vimlib._secret import forgetful, forgetting
+from vimlib._secret import forgetful
 
 if TYPE_CHECKING:
-    import aiohttp
-
-    from vimdriver._images.body import Ask, HttpBody
+    from vimdriver._images.body import HttpBody
     from vimdriver._images.http import HttpClient
     from vimdriver._images.tokens import TokenSource
     from vimlib._secret import Secret
@@ -89,9 +87,9 @@ class GlanceV1:
     def __repr__(self) -> str:
         return f"GlanceV1({str(self._base)!r})"
 
-    def image(self, ref: str) -> GlanceV1Image:
-        """Return the source of the image with the id `ref`, or that name if `ref` is no id."""
-        return GlanceV1Image(self, ref)
+    def image(self, ref: str) -> ServiceImage:
+        """Return the source of the image with the id `ref`, or of that name if `ref` is not an id."""
+        return ServiceImage(self, ref)
 
     @forgetful
     async def find(self, ref: str) -> ImageInfo:
@@ -147,50 +145,11 @@ class GlanceV1:
         Raises:
             ImageSourceError: Glance failed, or the response head does not match `info`.
         """
-        body = self._client.body(info, self._asks(info), stack)
+        asked = asks(self._client, self._tokens, self._base / info.id, info.id)
+        body = self._client.body(info, asked, stack)
         if await body.open() == 204:
             raise ImageNotReadyError(image=info.id, status="queued")
         return body
-
-    def _asks(self, info: ImageInfo) -> Ask:
-        async def ask(stack: AsyncExitStack, more: Mapping[str, str]) -> aiohttp.ClientResponse:
-            async def authorized(headers: dict[str, Secret]) -> aiohttp.ClientResponse:
-                return await stack.enter_async_context(
-                    self._client.request(
-                        "GET", self._base / info.id, image=info.id, headers={**headers, **more}
-                    )
-                )
-
-            return await self._tokens.authorized(authorized, info.id)
-
-        return ask
-
-
-class GlanceV1Image:
-    """One image. Its metadata is read once and cached."""
-
-    def __init__(self, glance: GlanceV1, ref: str) -> None:
-        self._glance = glance
-        self._ref = ref
-        self._info: ImageInfo | None = None
-
-    @robust
-    def __repr__(self) -> str:
-        return f"GlanceV1Image({self._ref!r})"
-
-    async def info(self) -> ImageInfo:
-        """See `ImageSource.info` and `GlanceV1.find`."""
-        if self._info is None:
-            self._info = await self._glance.find(self._ref)
-        return self._info
-
-    @asynccontextmanager
-    async def open(self) -> AsyncIterator[HttpBody]:
-        """See `ImageSource.open`."""
-        info = await self.info()
-        with forgetting():
-            async with AsyncExitStack() as stack:
-                yield await self._glance.enter_file(info, stack)
 
 
 def metadata(headers: Mapping[str, str]) -> dict[str, str]:

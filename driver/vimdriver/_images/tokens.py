@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable
-from typing import TypeAlias, TypeVar
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from vimdriver._images.http import named
 from vimdriver.errors import SourceRefusedError
 from vimlib._secret import Secret, forgetting
 from vimlib.errors import UsageError
+
+if TYPE_CHECKING:
+    import aiohttp
+    from yarl import URL
+
+    from vimdriver._images.body import Ask
+    from vimdriver._images.http import HttpClient
 
 TokenSource: TypeAlias = Callable[[bool], Awaitable[str]]
 """Returns a token; called with True to get a new one after the last was refused."""
@@ -55,6 +63,20 @@ class Tokens:
             return await ask(await self.headers(fresh=True))
         except SourceRefusedError as error:
             raise named(error, image) from None
+
+
+def asks(client: HttpClient, tokens: Tokens, url: URL, image: str) -> Ask:
+    """Return the function that sends a request for the bytes of an image."""
+
+    async def ask(stack: AsyncExitStack, more: Mapping[str, str]) -> aiohttp.ClientResponse:
+        async def authorized(headers: dict[str, Secret]) -> aiohttp.ClientResponse:
+            return await stack.enter_async_context(
+                client.request("GET", url, image=image, headers={**headers, **more})
+            )
+
+        return await tokens.authorized(authorized, image)
+
+    return ask
 
 
 async def _ready(source: Secret | TokenSource, fresh: bool) -> Secret:
