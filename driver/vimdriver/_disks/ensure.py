@@ -334,26 +334,16 @@ async def _nfc_steps(
         steps.append(
             _compare_step(lambda run: extent_of(run[brought].disk), lambda run: run[brought].report)
         )
-    recorded = None
-    if not wish.by_content:
-        recorded = _record_step(
-            wish.target, load, lambda run: run[brought].uuid, lambda run: run[brought].report
-        )
-        steps.append(recorded)
-    steps += [
-        disk.detach(brought),
-        move_step(
-            datacenter,
-            lambda run: run[brought].disk,
-            lambda run: run[brought].uuid,
-            lambda run: wish.target,
-            overwrite=wish.overwrite,
-        ),
-        disk.dismiss(brought),
+
+    def uuid(run: Run) -> str:
+        return run[brought].uuid
+
+    move = _move_step(wish, datacenter, lambda run: run[brought].disk, uuid)
+    published = [disk.detach(brought), move, disk.dismiss(brought)]
+    return brought, [
+        *steps,
+        *_recorded(wish, load, uuid, lambda run: run[brought].report, published),
     ]
-    if recorded is not None:
-        steps.append(_settle_record_step(wish.target, recorded))
-    return brought, steps
 
 
 def _put_steps(
@@ -380,22 +370,11 @@ def _put_steps(
 
     known = Step[str](title="read its UUID (QueryVirtualDiskUuid)", call=read_uuid, idempotent=True)
     steps.append(known)
-    recorded = None
-    if not wish.by_content:
-        recorded = _record_step(wish.target, load, lambda run: run[known], lambda run: run[filled])
-        steps.append(recorded)
-    steps.append(
-        move_step(
-            datacenter,
-            lambda run: part,
-            lambda run: run[known],
-            lambda run: wish.target,
-            overwrite=wish.overwrite,
-        )
-    )
-    if recorded is not None:
-        steps.append(_settle_record_step(wish.target, recorded))
-    return filled, steps
+    move = _move_step(wish, datacenter, lambda run: part, lambda run: run[known])
+    return filled, [
+        *steps,
+        *_recorded(wish, load, lambda run: run[known], lambda run: run[filled], [move]),
+    ]
 
 
 def _sparse_steps(
@@ -409,22 +388,11 @@ def _sparse_steps(
     disk = HostedDisk.of(host, datacenter, load, wish.target, adapter=wish.adapter, thin=wish.thin)
     stored, known = disk.upload(way.why), disk.check()
     steps: list[Step[Any]] = [stored, disk.convert(), known, disk.discard()]
-    recorded = None
-    if not wish.by_content:
-        recorded = _record_step(wish.target, load, lambda run: run[known], lambda run: run[stored])
-        steps.append(recorded)
-    steps.append(
-        move_step(
-            datacenter,
-            disk.path,
-            lambda run: run[known],
-            lambda run: wish.target,
-            overwrite=wish.overwrite,
-        )
-    )
-    if recorded is not None:
-        steps.append(_settle_record_step(wish.target, recorded))
-    return stored, steps
+    move = _move_step(wish, datacenter, disk.path, lambda run: run[known])
+    return stored, [
+        *steps,
+        *_recorded(wish, load, lambda run: run[known], lambda run: run[stored], [move]),
+    ]
 
 
 def _compare_step(
@@ -439,6 +407,30 @@ def _compare_step(
     return Step(
         title="read the disk back and compare its hash (GET)", call=compare, interruptible=True
     )
+
+
+def _move_step(
+    wish: DiskWish,
+    datacenter: vim25.Datacenter,
+    path: Callable[[Run], DatastorePath],
+    uuid: Callable[[Run], str],
+) -> Step[Any]:
+    """Return the step that gives a disk its name."""
+    return move_step(datacenter, path, uuid, lambda run: wish.target, overwrite=wish.overwrite)
+
+
+def _recorded(
+    wish: DiskWish,
+    load: Load,
+    uuid: Callable[[Run], str],
+    report: Callable[[Run], Loaded],
+    publishing: list[Step[Any]],
+) -> list[Step[Any]]:
+    """Return the steps that give a disk its name, with its record around them, which an entry of the cache has not."""
+    if wish.by_content:
+        return publishing
+    recorded = _record_step(wish.target, load, uuid, report)
+    return [recorded, *publishing, _settle_record_step(wish.target, recorded)]
 
 
 def _record_step(
