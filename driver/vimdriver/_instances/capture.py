@@ -123,16 +123,7 @@ async def capture(
         ImageHashError: The image service has other bytes than were sent; they were deleted.
         MethodFault: The host refused.
     """
-    to: Any = target if target is not None else host.images
-    if not hasattr(to, "new_image"):
-        raise UsageError(
-            "a capture needs an image service", hint="Give --glance URL, or set OS_CLOUD."
-        )
-    if not 1 <= len(name) <= _LONGEST_NAME or not name.isprintable():
-        raise UsageError(
-            f"name must be 1 to {_LONGEST_NAME} printable characters, got {printable(name, 80)!r}",
-            field="name",
-        )
+    to = _target(host, target, name)
     row = await claim(
         host,
         ref,
@@ -173,6 +164,21 @@ async def capture(
         return run[sending]
 
     return Plan(f"capture {ref}", tuple(steps), result, keep=False)
+
+
+def _target(host: Host, target: ImageTarget | None, name: str) -> Any:
+    """Return what takes an image of that name. Raises `UsageError`: see `capture`."""
+    to = target if target is not None else host.images
+    if not hasattr(to, "new_image"):
+        raise UsageError(
+            "a capture needs an image service", hint="Give --glance URL, or set OS_CLOUD."
+        )
+    if not 1 <= len(name) <= _LONGEST_NAME or not name.isprintable():
+        raise UsageError(
+            f"name must be 1 to {_LONGEST_NAME} printable characters, got {printable(name, 80)!r}",
+            field="name",
+        )
+    return to
 
 
 class _Body:

@@ -274,15 +274,12 @@ def _plan(
     root = _root(host, spec, planned(""), found, on_progress)
     if not root.half_made and (disks or spec.serial_log or spec.config_drive is not None):
         root = roots.attached_later(root)
-    limits = spec.hardware.disk
     root.needed += sum(disk.needed for disk in spec.disks)
     machine = planned(stamp(found.now) if root.half_made else "")
     if defaults.disks:
         machine.config.extraConfig = [*(machine.config.extraConfig or ()), count_option(disks)]
-    machine.config.deviceChange = [
-        *(machine.config.deviceChange or ()),
-        *limited(root.devices, limits),
-    ]
+    first = limited(root.devices, spec.hardware.disk)
+    machine.config.deviceChange = [*(machine.config.deviceChange or ()), *first]
     _check(spec, root, found)
     _report(spec, defaults, on_ignored)
 
@@ -302,7 +299,7 @@ def _plan(
         file=lambda run: run[located].with_name(f"{run[located].name.removesuffix('.vmx')}.vmdk"),
         # Once the machine is gone, nothing on the host shows that the folder was ours.
         entry=lambda run: replaced(entry, folder=str(run[located].parent)),
-        limits=limits,
+        limits=spec.hardware.disk,
     )
     made, kept = _network_steps(host, spec, found.network, entry.token)
     further = further_steps(
@@ -319,14 +316,21 @@ def _plan(
     async def result(run: Run) -> Instance:
         return await read(run.host.client, run[created])
 
-    def stale(error: VimlibError) -> bool:
-        if not found.image.recalled or not isinstance(error, vim25.FileNotFound):
-            return False
-        cache.forget(host, spec.datastore, found.image.key or "")
-        return True
+    return Plan(
+        f"spawn {spec.name}",
+        tuple(steps),
+        result,
+        explain=_explain(spec, root, machine),
+        stale=lambda error: _forget_stale(host, spec, found.image, error),
+    )
 
-    explain = _explain(spec, root, machine)
-    return Plan(f"spawn {spec.name}", tuple(steps), result, explain=explain, stale=stale)
+
+def _forget_stale(host: Host, spec: InstanceSpec, image: FoundImage, error: VimlibError) -> bool:
+    """Return whether an entry of the cache was remembered that is gone; it is forgotten then."""
+    if not image.recalled or not isinstance(error, vim25.FileNotFound):
+        return False
+    cache.forget(host, spec.datastore, image.key or "")
+    return True
 
 
 def _defaults(host: Host, found: Gathered) -> ImageDefaults:
