@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.rig.leaks import leakcheck
+
+if TYPE_CHECKING:
+    from tests.unit.driver.hosted import Beside
 
 # Deterministic where the result decides, wider where somebody looks for trouble.
 settings.register_profile("ci", derandomize=True, deadline=None, print_blob=True)
@@ -43,6 +47,16 @@ def _clean_environment(
     for name in list(os.environ):
         if name.startswith(SHELL_PREFIXES) and name not in KEPT:
             monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session")
+def beside() -> Iterator[Beside]:
+    """An event loop in a thread of its own, for hosts that are not to share the test's."""
+    from tests.unit.driver.hosted import Beside
+
+    loop = Beside()
+    yield loop
+    loop.close()
 
 
 @pytest.fixture

@@ -19,13 +19,6 @@ from vimdriver import HttpClient, InstanceSpec, LocalImages, push_images
 DISK = foreign.disk(5 << 20)
 
 
-@pytest.fixture(scope="module")
-def beside() -> Iterator[Beside]:
-    loop = Beside()
-    yield loop
-    loop.close()
-
-
 @pytest.fixture
 def simulated(beside: Beside, tmp_path: Path) -> Iterator[Hosted]:
     with hosted(beside, tmp_path / "datastore1") as found:

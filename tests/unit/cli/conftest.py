@@ -16,13 +16,6 @@ from vimdriver._owner import installation_owner
 from vimlib.simulator import ESXHost
 
 
-@pytest.fixture(scope="session")
-def beside() -> Iterator[Beside]:
-    loop = Beside()
-    yield loop
-    loop.close()
-
-
 class Vimctl:
     """Calls `main` like a shell."""
 

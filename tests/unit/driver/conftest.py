@@ -11,13 +11,6 @@ import pytest
 from tests.unit.driver.hosted import Beside, Hosted, hosted
 
 
-@pytest.fixture(scope="session")
-def beside() -> Iterator[Beside]:
-    loop = Beside()
-    yield loop
-    loop.close()
-
-
 @pytest.fixture
 def host(beside: Beside, tmp_path: Path) -> Iterator[Hosted]:
     with hosted(beside, tmp_path / "datastore1") as found:

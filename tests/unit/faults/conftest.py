@@ -12,13 +12,6 @@ from tests.unit.driver.hosted import Beside, Hosted, hosted
 _COUNTS: list[str] = []
 
 
-@pytest.fixture(scope="module")
-def beside() -> Iterator[Beside]:
-    loop = Beside()
-    yield loop
-    loop.close()
-
-
 @pytest.fixture
 def esx(beside: Beside, tmp_path: Path) -> Iterator[Hosted]:
     with hosted(beside, tmp_path / "datastore1") as found:
