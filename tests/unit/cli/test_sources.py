@@ -58,7 +58,7 @@ async def test_the_environment_names_a_cloud_and_a_token(tmp_path: Path) -> None
 async def test_the_version_of_glance_selects_its_source(api: Any, path: str) -> None:
     sources = Sources(glance="http://127.0.0.1:1", glance_api=api)
     async with sources.open([UUID], {}) as store:
-        assert f"127.0.0.1:1{path}'" in repr(store.image(UUID)._glance)  # type: ignore[attr-defined]
+        assert f"127.0.0.1:1{path}'" in repr(store.image(UUID)._service)  # type: ignore[attr-defined]
     if api != "2":
         with pytest.raises(UsageError, match="--glance-api must be 2 to write"):
             async with sources.opened_glance({}):
