@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from vimdriver._disks.flat import FlatDisk
 from vimdriver._disks.lookup import stored_disk
-from vimdriver._disks.manager import disk_manager, disk_uuid
+from vimdriver._disks.manager import copy_disk, disk_uuid
 from vimdriver._images.sink import temporary_name
 from vimdriver._instances.devices import disk_type_adapter
 from vimdriver._journal import Uploading
@@ -21,8 +21,6 @@ from vimlib._datastore import DatastorePath
 from vimlib.errors import TransferCorruptError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
-
     from vimdriver._disks.load import Load, Loaded
     from vimdriver._verbs import Host, Run
 
@@ -103,25 +101,16 @@ class HostedDisk:
             adapterType=self.disk.adapter, diskType="thin" if self.thin else "preallocated"
         )
 
-        def call(run: Run) -> Awaitable[Any]:
-            return disk_manager(run.host).CopyVirtualDisk_Task(
-                str(self.file),
-                sourceDatacenter=self.datacenter,
-                destName=str(self.path(run)),
-                destDatacenter=self.datacenter,
-                destSpec=spec,
-            )
-
-        async def probe(run: Run) -> bool | None:
-            return await run.host.exists(self.path(run)) or None
+        centers = (self.datacenter, self.datacenter)
 
         async def undo(run: Run, made: Any) -> None:
             await self.disk.remove(run)
 
         return Step[Any](
             title="have the host make a disk of that file (CopyVirtualDisk_Task)",
-            call=call,
-            probe=probe,
+            call=lambda run: copy_disk(
+                run.host, str(self.file), self.path(run), spec, centers=centers
+            ),
             undo=undo,
             entry=lambda run: self.made,
             method="CopyVirtualDisk_Task",

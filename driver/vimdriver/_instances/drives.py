@@ -135,7 +135,7 @@ def _state_of(image: DatastorePath | None, *, live: bool) -> dict[str, Any]:
     return {
         "backing": vim25.VirtualCdromIsoBackingInfo(fileName=str(image))
         if there
-        # The drive of whoever looks at the console: empty unless they connect it.
+        # The drive of the viewer of the console: empty unless the viewer connects it.
         else vim25.VirtualCdromRemotePassthroughBackingInfo(deviceName="", exclusive=False),
         "connectable": vim25.VirtualDeviceConnectInfo(
             startConnected=there, allowGuestControl=True, connected=there and live

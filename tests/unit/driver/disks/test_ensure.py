@@ -18,6 +18,7 @@ import pytest
 from tests.unit.driver.hosted import Beside, Hosted, glance, host_of, hosted, store
 from tests.unit.driver.images import foreign
 from vimdriver._disks.ensure import DiskWish, EnsuredDisk, ensure_disk
+from vimdriver._disks.manager import disk_manager
 from vimdriver._images.embedded import EmbeddedImage
 from vimdriver._images.local import LocalImages
 from vimdriver.errors import (
@@ -29,7 +30,7 @@ from vimdriver.errors import (
 from vimlib import vim25
 from vimlib._datastore import DatastorePath
 from vimlib._progress import Progress
-from vimlib.errors import UsageError
+from vimlib.errors import OutcomeUnknownError, UsageError
 
 TARGET = DatastorePath("datastore1", "images/fedora.vmdk")
 WAYS = ["nfc", "put"]
@@ -281,6 +282,24 @@ async def test_a_file_that_a_host_must_not_read_is_not_left_there(
     path = tmp_path / "image"
     path.write_bytes(build(DISK[: 1 << 20]))
     with pytest.raises(error):
+        await ensured(host, path, transfer="sparse")
+    assert not host.state().files
+
+
+async def test_a_conversion_counts_only_if_the_host_shows_its_success(
+    host: Hosted, tmp_path: Path
+) -> None:
+    path = tmp_path / "image"
+    path.write_bytes(foreign.stream(DISK[: 1 << 20]))
+    async with host.client() as client:
+        # A copy of somebody else's that failed: from here on, a failed one may be ours.
+        copying = disk_manager(host_of(client)).CopyVirtualDisk_Task(
+            "[datastore1] none.vmdk", destName="[datastore1] other.vmdk"
+        )
+        with pytest.raises(vim25.FileFault):
+            await client.wait(await copying)
+    host.esx.faults.add("CopyVirtualDisk_Task", "lose")
+    with pytest.raises(OutcomeUnknownError):
         await ensured(host, path, transfer="sparse")
     assert not host.state().files
 
