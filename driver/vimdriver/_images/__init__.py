@@ -25,7 +25,7 @@ Read the checked bytes of a source without an uploader::
   the endpoint and token of Glance from clouds.yaml
 - `check`: checks a body; `formats/`: disk formats; `hashing`: hash algorithms
 - `uploader`, `pipe`, `ranges`, `worker`: how a body is moved; `sink`: the datastore as its target
-- `ovf`, `archive`, `ovf_set`: OVF descriptors, OVA files, and descriptors with their files beside them
+- `ovf`, `archive`, `ovf_set`: OVF descriptors, OVA files, and descriptors with their files next to them
 - `local_file`: new files of this computer
 - `make`, `embedded`: generated images, and a Glance in this process that serves them
 """

@@ -100,7 +100,7 @@ class Glance:
         token: A token, a function that returns tokens, or None for a Glance without auth. It is
             sent to the origin of `url` only.
         service: A function that returns tokens of a service user, which are sent along
-            (`X-Service-Token`): with them Glance accepts a `token` that has expired meanwhile, as
+            (`X-Service-Token`): with them Glance accepts a `token` that has expired by then, as
             keystonemiddleware documents for long operations.
 
     Raises:

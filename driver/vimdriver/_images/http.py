@@ -538,7 +538,7 @@ class HttpImages:
         self._client = client
 
     def image(self, ref: str) -> HttpImage | OVFSet:
-        """Return the source at the URL `ref`; that of an OVF descriptor has the files beside it too.
+        """Return the source at the URL `ref`; that of an OVF descriptor has the files next to it too.
 
         Raises:
             UsageError: It is not an http(s) URL.
@@ -560,7 +560,7 @@ class HttpImages:
 
 
 def _beside(ref: str, file: str) -> str:
-    """Return the URL of a file beside another one, with its user and without its query."""
+    """Return the URL of a file next to another one, with its user and without its query."""
     try:
         return str(URL(ref).with_query(None).with_fragment(None).parent.joinpath(*file.split("/")))
     finally:

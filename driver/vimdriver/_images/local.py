@@ -105,7 +105,7 @@ class LocalImage:
 
     @asynccontextmanager
     async def parts(self) -> AsyncIterator[LocalParts]:
-        """See `RangedSource.parts`. A file that is written to meanwhile is refused."""
+        """See `RangedSource.parts`. A file that is written to during the read is refused."""
         async with self._opened() as (info, file), Worker[bytes](self._executor) as worker:
             yield LocalParts(info, file, worker)
 
@@ -128,7 +128,7 @@ class LocalImages:
         self._executor = executor
 
     def image(self, ref: str) -> LocalImage | OVFSet:
-        """Return the source at the path `ref`; that of an OVF descriptor has the files beside it too."""
+        """Return the source at the path `ref`; that of an OVF descriptor has the files next to it too."""
         path = Path(ref)
         if is_descriptor(path.name):
             return OVFSet(

@@ -1,4 +1,4 @@
-"""An OVF descriptor with its files beside it, as one image: the OVA that they would make, packed in the stream."""
+"""An OVF descriptor with its files next to it, as one image: the OVA that they would make, packed in the stream."""
 
 from __future__ import annotations
 

@@ -118,7 +118,7 @@ class DatastoreImage:
 
     @asynccontextmanager
     async def parts(self) -> AsyncIterator[DatastoreParts]:
-        """See `RangedSource.parts`. A file that is written to meanwhile is refused in the end."""
+        """See `RangedSource.parts`. A file that is written to during the read is refused in the end."""
         with _translated(str(self._path)):
             before = await self._datastore.stat(self._path)
         info = await self.info()

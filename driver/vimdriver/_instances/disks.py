@@ -155,7 +155,7 @@ def _attach_step(
         device = _attached(machine, now, existing)
         if device is None:
             return None
-        # The controller stays if another disk got onto it meanwhile.
+        # The controller stays if another disk was put onto it by then.
         return devices_changed(
             builders.remove(device, files=existing is None),
             *(builders.remove(one) for one in _new_controllers(machine, now, device)),

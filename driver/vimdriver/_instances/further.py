@@ -148,7 +148,7 @@ def _connected() -> vim25.VirtualDeviceConnectInfo:
 
 
 def count_option(disks: Sequence[FurtherDisk]) -> vim25.OptionValue:
-    """Return the setting that shows whoever removes a half-made machine how many disks are its own."""
+    """Return the setting by which a sweep knows how many disks of a half-made machine are its own."""
     return vim25.OptionValue(key=DISKS_KEY, value=str(len(disks)))
 
 

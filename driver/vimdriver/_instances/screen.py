@@ -133,7 +133,7 @@ async def screenshot(host: Host, ref: str, *, foreign: bool = False) -> Plan[byt
     """Return a picture (PNG) of a running machine's screen.
 
     The host writes it into the machine's folder (`CreateScreenshot_Task`); it is downloaded and deleted
-    there, also when this is cancelled. A process that is killed meanwhile leaves it in the machine's folder.
+    there, also when this is cancelled. A process that is killed before that leaves it in the machine's folder.
 
     Args:
         ref: uuid, name or moref's value.
