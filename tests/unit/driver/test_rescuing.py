@@ -121,10 +121,10 @@ async def test_new_contents_may_be_larger_than_the_disk(host: Hosted, image: Pat
         assert disk.capacity == 4 << 20
 
 
-async def test_an_image_that_was_pushed(host: Hosted, image: Path) -> None:
+async def test_an_image_that_was_pushed(host: Hosted, beside: Beside, image: Path) -> None:
     made = made_image("stream", "streamOptimized", Pattern(2, 1 << 20))
     async with host.driver() as driver:
-        with glance(host.beside, made) as images:
+        with glance(beside, made) as images:
             async with store(images) as found:
                 (pushed,) = await push_images(
                     driver.client, found, ["stream"], datastore="datastore1", config=CONFIG
