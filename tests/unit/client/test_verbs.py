@@ -92,24 +92,24 @@ async def test_run_returns_the_result_and_tells_of_progress(client: Client) -> N
 
 
 async def test_more_watches_than_connections_hold_up_no_call(esx_host: ESXHost) -> None:
-    async with (
-        asyncio.timeout(10),  # half of what a long poll lasts
-        connected(esx_host, connections=3) as client,
-        client.watch(VM, "name") as first,
-        client.watch(VM, "name") as second,
-        client.watch(VM, "name") as third,
-    ):
-        told = [aiter(changes) for changes in (first, second, third)]
-        for changes in told:
-            assert [(await anext(changes)).kind for _ in range(3)] == ["enter"] * 3
-        async with asyncio.TaskGroup() as group:
-            waiting = [group.create_task(anext(changes)) for changes in told]
-            while len(esx_host.calls("WaitForUpdatesEx")) < 4:  # noqa: ASYNC110 - a log has no event
-                await asyncio.sleep(0.01)
-            [folder] = await client.find(HOME)
-            assert (await client.get(folder.obj, "name"))["name"] == "vm"
-            for task in waiting:
-                task.cancel()
+    async with asyncio.timeout(60), connected(esx_host, connections=3) as client:
+        client._context.max_wait = 300  # a call that waits for the end of a long poll times out
+        async with (
+            client.watch(VM, "name") as first,
+            client.watch(VM, "name") as second,
+            client.watch(VM, "name") as third,
+        ):
+            told = [aiter(changes) for changes in (first, second, third)]
+            for changes in told:
+                assert [(await anext(changes)).kind for _ in range(3)] == ["enter"] * 3
+            async with asyncio.TaskGroup() as group:
+                waiting = [group.create_task(anext(changes)) for changes in told]
+                while len(esx_host.calls("WaitForUpdatesEx")) < 4:  # noqa: ASYNC110 - a log has no event
+                    await asyncio.sleep(0.01)
+                [folder] = await client.find(HOME)
+                assert (await client.get(folder.obj, "name"))["name"] == "vm"
+                for task in waiting:
+                    task.cancel()
 
 
 async def test_a_password_that_is_none_is_not_sent_as_the_word(esx_host: ESXHost) -> None:

@@ -328,7 +328,7 @@ async def test_rows_are_plain_python_that_msgspec_encodes() -> None:
 async def test_changes_are_plain_python_too() -> None:
     async with (
         ESXHost(vms=1) as esx,
-        asyncio.timeout(10),
+        asyncio.timeout(60),
         connected(esx) as client,
         client.watch(vim25.VirtualMachine, "runtime.powerState") as changes,
     ):
@@ -349,7 +349,7 @@ async def first_change(client: vimlib.Client, source: Any = None) -> str | None:
 async def test_row_31_a_watch_survives_the_end_of_its_view_or_its_filter(
     version: str, behind: str
 ) -> None:
-    async with ESXHost(version=version, vms=1) as esx, asyncio.timeout(10):
+    async with ESXHost(version=version, vms=1) as esx, asyncio.timeout(60):
         async with connected(esx, middleware=[ending := Ending(esx, behind, "fault")]) as client:
             assert await first_change(client) == "enter"
         assert not ending.method
@@ -359,7 +359,7 @@ async def test_row_31_a_watch_survives_the_end_of_its_view_or_its_filter(
 async def test_a_callers_own_view_that_is_gone_is_an_error(version: str) -> None:
     async with (
         ESXHost(version=version, vms=2) as esx,
-        asyncio.timeout(10),
+        asyncio.timeout(60),
         connected(esx) as client,
     ):
         async with container_view(client._context, vim25.VirtualMachine) as view:
@@ -392,7 +392,7 @@ async def test_a_walk_whose_start_is_gone_is_an_error_and_not_a_row(
 async def test_a_walk_on_the_wire_whose_start_is_gone(version: str) -> None:
     async with (
         ESXHost(version=version, vms=1) as esx,
-        asyncio.timeout(10),
+        asyncio.timeout(60),
         connected(esx) as client,
     ):
         gone = client.bind(vim25.Folder("gone"))

@@ -209,7 +209,7 @@ def glance(beside: Beside, *images: Any) -> Iterator[EmbeddedGlance]:
 
 @asynccontextmanager
 async def store(service: EmbeddedGlance, **settings: Any) -> AsyncIterator[Glance]:
-    async with HttpClient(stall_timeout=settings.pop("stall_timeout", 5.0)) as http:
+    async with HttpClient(stall_timeout=settings.pop("stall_timeout", PATIENCE)) as http:
         yield Glance(http, service.url)
 
 

@@ -33,7 +33,7 @@ async def test_it_goes_on_and_leaves_nothing_on_the_host(host: Hosted, image: Pa
     async with leakcheck(), host.driver() as driver:
         await driver.spawn(spec(image, power_on=False))
         seen: list[type[vim25.Event]] = []
-        async with driver.events("web") as events, asyncio.timeout(20):
+        async with driver.events("web") as events, asyncio.timeout(60):
             assert "web" in repr(events)
             async for event in events:
                 seen.append(type(event))

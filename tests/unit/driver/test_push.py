@@ -16,6 +16,7 @@ import pytest
 
 from tests.unit.driver.hosted import (
     CONFIG,
+    PATIENCE,
     TIMEOUTS,
     Beside,
     Hosted,
@@ -73,7 +74,7 @@ async def push(host: Hosted, service: Any, *refs: str, **how: Any) -> list[PushR
     settings = how.pop("settings", {})
     async with (
         host.client(**settings) as client,
-        store(service, stall_timeout=how.pop("stall", 5.0)) as images,
+        store(service, stall_timeout=how.pop("stall", PATIENCE)) as images,
     ):
         how.setdefault("datastore", "datastore1")
         how.setdefault("config", CONFIG)
@@ -133,14 +134,14 @@ async def test_one_that_fails_leaves_no_file_and_the_others_go_on(
     images[0].fault = fault
     images[0].hashed = fault is Fault.FLIPPED  # without a hash nothing is resumed
     with glance(beside, *images) as service:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             failed, *good = await push(
                 host,
                 service,
                 "raw",
                 "sparse",
                 "stream",
-                stall=1.0 if fault is Fault.STALLED else 5.0,
+                stall=1.0 if fault is Fault.STALLED else PATIENCE,
             )
     assert isinstance(failed.error, error)
     assert failed.error.hint

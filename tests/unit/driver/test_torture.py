@@ -483,7 +483,7 @@ async def fail_each(work: Job, way: str, step: int, caplog: pytest.LogCaptureFix
         rule = esx.faults.add("*", nth=at, **order)
         error: BaseException | None = None
         try:
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(60):
                 await work.attempt()
         except VimlibError as failure:
             error = failure

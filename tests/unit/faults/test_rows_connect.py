@@ -187,8 +187,8 @@ async def test_row_03_an_address_that_swallows_all_leaves_time_for_the_next(
             filler.connect_ex(sock.getsockname())
         async with stage(serve, GOOD.server_context()) as server:
             addresses(monkeypatch, sock.getsockname(), ("127.0.0.1", server.port))
-            slow = Timeouts(connect=10, handshake=10, read=10)
-            async with asyncio.timeout(8), transport("https://esx.test", timeouts=slow) as made:
+            slow = Timeouts(connect=100, handshake=100, read=100)
+            async with asyncio.timeout(60), transport("https://esx.test", timeouts=slow) as made:
                 assert (await made.exchange(call())).status == 200
                 async with made.http(HTTPRequest(method="GET", target="/x")) as reply:
                     assert await reply.read() == XML

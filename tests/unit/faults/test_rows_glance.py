@@ -44,10 +44,10 @@ def raw(fault: Fault | None = None, size: int = 2 * MIB, **given: Any) -> Embedd
 
 
 async def push(
-    esx: Hosted, url: str, *refs: str, token: Any = None, stall: float = 5.0, **how: Any
+    esx: Hosted, url: str, *refs: str, token: Any = None, stall: float = 60.0, **how: Any
 ) -> list[PushResult]:
     async with (
-        asyncio.timeout(20),
+        asyncio.timeout(60),
         esx.client() as client,
         HttpClient(stall_timeout=stall) as http,
     ):
@@ -255,7 +255,7 @@ async def test_row_55_redirected_encoded_or_stalled(
 ) -> None:
     # With a hash, a source that stalls is resumed.
     with glance(beside, raw(fault, 4 * MIB, hashed=False)) as service:
-        await refused(esx, service.url, kind, stall=0.5 if fault is Fault.STALLED else 5.0)
+        await refused(esx, service.url, kind, stall=0.5 if fault is Fault.STALLED else 60.0)
         assert not [seen for seen in service.seen if seen.path == "/elsewhere"]
 
 
