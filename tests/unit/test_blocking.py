@@ -118,6 +118,15 @@ def test_a_timeout_of_the_work_itself_is_raised_unchanged(loop: LoopThread) -> N
     assert not isinstance(caught.value, DeadlineError)
 
 
+@pytest.fixture
+def interrupts() -> Iterator[None]:
+    """Let SIGINT raise KeyboardInterrupt, also in a process that a shell started in the background, which ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interrupts")
 def test_an_interrupt_of_the_waiting_thread_cancels_the_work(loop: LoopThread) -> None:
     stalled = Stalled()
     main = threading.main_thread().ident
@@ -264,6 +273,7 @@ def test_contexts_get_what_ends_the_program(loop: LoopThread, error: type[BaseEx
     assert loop.run(value()) == 7
 
 
+@pytest.mark.usefixtures("interrupts")
 def test_an_interrupt_while_a_context_is_left_waits_for_its_end(loop: LoopThread) -> None:
     main = threading.main_thread().ident
     assert main is not None
