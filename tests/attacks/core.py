@@ -9,7 +9,7 @@ import tempfile
 import time
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -143,7 +143,7 @@ def many(
     kind: str,
     attack: Attack,
     seed: int,
-    numbers: range,
+    numbers: Iterable[int],
     report: Callable[[Finding], None] = lambda _: None,
 ) -> Result:
     """Run cases, and pass each finding to `report` as it comes."""

@@ -1,7 +1,7 @@
 """Mutate one reply of a host, and look how the client and the driver take it.
 
-    python -m tests.fuzz.client [--cases 100000] [--seconds S] [--seed 0] [--flow NAME] [--every]
-                                [--show SEED:NUMBER] [--json]
+    python -m tests.fuzz.client [--cases 100000] [--first 0] [--seconds S] [--seed 0] [--flow NAME]
+                                [--every] [--show SEED:NUMBER] [--json]
 
 Each case is a flow of `tests.fuzz.flows` against the simulated host. A relay changes one reply of it:
 an element is dropped, doubled, emptied, retyped, out of range, truncated or moved; or the reply
@@ -34,6 +34,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from types import FrameType
 from typing import Any, Final
@@ -47,6 +48,7 @@ from tests.fuzz.mutate import Mutator
 from tests.rig.leaks import descriptors
 from tests.rig.memory import Inline, LoopClock, MemoryLoop, in_memory_folder
 from tests.rig.relay import HTML, XML, Relay, Reply, Turn
+from tests.rig.slices import add_arguments, numbers
 from tests.rig.stage import Request, stage
 from vimdriver import ESXDriver, LocalImages
 from vimlib import vim25
@@ -646,7 +648,7 @@ def draw(number: int, seed: int, sizes: dict[str, int], flows: list[str]) -> Cas
 class Report:
     """Counts outcomes and prints findings."""
 
-    def __init__(self, stop_at: int | None = None) -> None:
+    def __init__(self) -> None:
         self.outcomes: Counter[str] = Counter()
         self.findings: Counter[str] = Counter()
         self.cases = 0
@@ -664,9 +666,7 @@ class Report:
             )
 
 
-async def run(
-    cases: Iterator[Case], folder: Path, report: Report, until: float, verbose: bool = False
-) -> None:
+async def run(cases: Iterator[Case], folder: Path, report: Report, verbose: bool = False) -> None:
     """Play cases, each on a host as it was at the start."""
     number = 0
     while True:
@@ -674,7 +674,7 @@ async def run(
         async with world(folder / f"world-{number}") as on:
             for _ in range(200):
                 case = next(cases, None)
-                if case is None or time.monotonic() > until:
+                if case is None:
                     return
                 result = await play(case, on)
                 report.take(case, result)
@@ -701,9 +701,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("--cases", type=int, default=100_000)
-    parser.add_argument("--seconds", type=float, default=float("inf"))
-    parser.add_argument("--seed", type=int, default=0)
+    add_arguments(parser, "--cases", 100_000)
     parser.add_argument("--flow", action="append", choices=list(FLOWS))
     parser.add_argument("--every", action="store_true")
     parser.add_argument("--show")
@@ -723,11 +721,11 @@ def main() -> int:
             seed, _, number = given.show.partition(":")
             cases = iter([draw(int(number), int(seed), sizes, flows)])
         elif given.every:
-            cases = every(plan, flows)
+            rest = islice(every(plan, flows), given.first, None)
+            cases = (case for _, case in zip(numbers(given), rest, strict=False))
         else:
-            cases = (draw(number, given.seed, sizes, flows) for number in range(given.cases))
-        until = began + given.seconds
-        runner.run(run(cases, folder / "run", report, until, bool(given.show)))
+            cases = (draw(number, given.seed, sizes, flows) for number in numbers(given))
+        runner.run(run(cases, folder / "run", report, bool(given.show)))
     found = {
         "cases": report.cases,
         "seed": given.seed,

@@ -1,6 +1,7 @@
 """Compare the compiled decoder with the pure one on mutated replies.
 
-    python -m tests.fuzz.codec [--mutations 1000000] [--seed 0] [--sanitize] [--alone] [--json]
+    python -m tests.fuzz.codec [--mutations 1000000] [--first 0] [--seconds S] [--seed 0] [--sanitize]
+                               [--alone] [--json]
 
 Both read the same bytes in the same pieces. They must agree: equal objects of the same types, or an
 error of the same class at the same path, line and column. What they read is encoded: both results as
@@ -31,6 +32,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 
 from tests.fuzz.mutate import Mutator, tokens
+from tests.rig.slices import add_arguments, numbers
 from tests.unit.soap.building import BINDING, Builder, classes
 from vimlib import vim25
 from vimlib.errors import EncodeError, VimlibError
@@ -40,7 +42,7 @@ from vimlib.soap._decode import PureDecoder
 from vimlib.soap._tables import tables_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCE = ROOT / "vimlib" / "soap" / "_accel.pyx"
@@ -221,21 +223,21 @@ def read_fast(
 
 def run(
     accelerated: type[PureDecoder[Any]],
-    mutations: int,
+    mutations: Iterable[int],
     seed: int,
     report: Callable[[str], None],
     *,
     alone: bool = False,
 ) -> dict[str, Any]:
-    """Compare the two decoders on that many mutations; `report` is called with each disagreement.
+    """Compare the two decoders on mutations; `report` is called with each disagreement.
 
     `alone` skips the pure decoder: sanitizers need no comparison.
     """
     samples = seeds(random.Random(seed))
     outcomes: Counter[str] = Counter()
-    disagreements = remembered = 0
+    done = disagreements = remembered = 0
     began = time.monotonic()
-    for number in range(mutations):
+    for number in mutations:
         case = make_case(samples, f"{seed}:{number}")
         strict = number % 4 == 0
         fast, known = read_fast(accelerated, case, strict=strict)
@@ -252,8 +254,9 @@ def run(
         if found:
             disagreements += 1
             report(f"{seed}:{number}: {found}")
+        done += 1
     return {
-        "mutations": mutations,
+        "mutations": done,
         "seed": seed,
         "compared": not alone,
         "remembered": remembered,
@@ -335,8 +338,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("--mutations", type=int, default=1_000_000)
-    parser.add_argument("--seed", type=int, default=0)
+    add_arguments(parser, "--mutations", 1_000_000)
     parser.add_argument("--sanitize", action="store_true")
     parser.add_argument(
         "--alone",
@@ -363,9 +365,9 @@ def main() -> int:
         accelerated = load(given.library)
     result = run(
         accelerated,
-        given.mutations,
+        numbers(given),
         given.seed,
-        lambda line: print(line, file=sys.stderr),
+        lambda line: print(line, file=sys.stderr, flush=True),
         alone=given.alone,
     )
     print(json.dumps({"fuzz": result}) if given.json else result)
