@@ -25,7 +25,7 @@ from vimdriver._instances.machine import (
     marks_of,
 )
 from vimdriver._journal import Spawning
-from vimdriver._verbs import Step
+from vimdriver._verbs import Step, already
 from vimdriver._verbs.host import stamp
 from vimdriver.errors import FileConflictError
 from vimlib import vim25
@@ -213,15 +213,11 @@ class ImportedDisk:
                 return True
             return None
 
-        def gone(run: Run, fault: vim25.MethodFault) -> None:
-            if not isinstance(fault, vim25.ManagedObjectNotFound):
-                raise fault
-
         return Step[Any](
             title=f"remove machine {self.entry.name} (Destroy_Task)",
             call=lambda run: run[brought].vm.Destroy_Task(),
             probe=probe,
-            refused=gone,
+            refused=already(vim25.ManagedObjectNotFound),
             of=lambda run: run[brought].vm,
             idempotent=True,
         )

@@ -9,7 +9,7 @@ from vimdriver._instances.change import OFF, MachineState, gather, reconfigure
 from vimdriver._instances.machine import MAKING_KEY, OWNER_KEY, every, is_gone, read, reads
 from vimdriver._instances.placement import gather_placement
 from vimdriver._instances.types import Instance, check_name, check_text
-from vimdriver._verbs import Host, Plan, Run, Step, returns, verb
+from vimdriver._verbs import Host, Plan, Run, Step, already, returns, verb
 from vimdriver.errors import ForeignInstanceError, InstanceExistsError
 from vimlib import vim25
 from vimlib._datastore import DatastorePath
@@ -131,16 +131,11 @@ async def unregister(host: Host, ref: str, *, foreign: bool = False) -> Plan[Unr
         await vm.UnregisterVM()
         return True
 
-    def gone(run: Run, fault: vim25.MethodFault) -> bool:
-        if isinstance(fault, vim25.ManagedObjectNotFound):
-            return True
-        raise fault
-
     step = Step[bool](
         title="take it out of the inventory (UnregisterVM)",
         call=call,
         probe=is_gone(vm),
-        refused=gone,
+        refused=already(vim25.ManagedObjectNotFound),
         of=lambda run: vm,
         idempotent=True,
     )

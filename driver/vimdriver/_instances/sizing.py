@@ -38,7 +38,7 @@ from vimdriver._instances.root_disk import new_root, root_of, shows
 from vimdriver._instances.types import Instance, check_cpus, check_memory
 from vimdriver._journal import Changing
 from vimdriver._journal.entries import new_token
-from vimdriver._verbs import Host, Plan, Run, Step, Within, verb
+from vimdriver._verbs import Host, Plan, Run, Step, Within, already, verb
 from vimdriver._verbs.host import stamp
 from vimdriver.errors import DiskSharedError
 from vimlib import vim25
@@ -391,15 +391,11 @@ def delete_disk_step(host: Host, disk: DatastorePath, entry: Changing | None = N
     async def is_gone(run: Run) -> bool | None:
         return not await run.host.exists(disk) or None
 
-    def gone(run: Run, fault: vim25.MethodFault) -> None:
-        if not isinstance(fault, vim25.FileNotFound):
-            raise fault
-
     return Step[Any](
         title=f"delete disk {disk} (DeleteVirtualDisk_Task)",
         call=lambda run: manager.DeleteVirtualDisk_Task(str(disk)),
         probe=is_gone,
-        refused=gone,
+        refused=already(vim25.FileNotFound),
         entry=None if entry is None else lambda run: entry,
         method="DeleteVirtualDisk_Task",
         idempotent=True,

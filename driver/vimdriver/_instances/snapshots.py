@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from vimdriver._instances.device_list import file_of
 from vimdriver._instances.machine import claim, look, used_files
 from vimdriver._journal import Capturing
-from vimdriver._verbs import Host, Plan, Run, Step, query, returns, verb
+from vimdriver._verbs import Host, Plan, Run, Step, already, query, returns, verb
 from vimdriver.errors import DiskSharedError
 from vimlib import vim25
 from vimlib.errors import NotFoundError, UsageError
@@ -356,16 +356,11 @@ async def remove_snapshot(
             chosen.moref not in {s.moref for s in await snapshots_of(run.host.client, vm)} or None
         )
 
-    def refused(run: Run, fault: vim25.MethodFault) -> bool:
-        if isinstance(fault, vim25.ManagedObjectNotFound):
-            return True  # somebody else removed it
-        raise fault
-
     step = Step[bool](
         title=f"remove snapshot {chosen.name!r} (RemoveSnapshot_Task)",
         call=lambda run: bound.RemoveSnapshot_Task(children),
         probe=probe,
-        refused=refused,
+        refused=already(vim25.ManagedObjectNotFound),
         of=lambda run: vm,
         idempotent=True,
     )

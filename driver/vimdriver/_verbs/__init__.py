@@ -35,7 +35,7 @@ Nothing in here depends on machines or networks.
 
 from vimdriver._verbs.execute import Rollback, after_change, execute
 from vimdriver._verbs.host import Host
-from vimdriver._verbs.plan import Plan, Run, Step, returns
+from vimdriver._verbs.plan import Plan, Run, Step, already, returns
 from vimdriver._verbs.verb import Query, Verb, Within, query, unblocking_verb, urgent_verb, verb
 
 __all__ = [
@@ -48,6 +48,7 @@ __all__ = [
     "Verb",
     "Within",
     "after_change",
+    "already",
     "execute",
     "query",
     "returns",

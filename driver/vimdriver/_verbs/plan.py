@@ -116,6 +116,17 @@ class Plan(Generic[T]):
         }
 
 
+def already(fault: type[vim25.MethodFault]) -> Callable[[Run, vim25.MethodFault], bool]:
+    """Return the `Step.refused` of a step that a fault of this type shows to be done: True."""
+
+    def refused(run: Run, given: vim25.MethodFault) -> bool:
+        if isinstance(given, fault):
+            return True
+        raise given
+
+    return refused
+
+
 def returns(value: T) -> Callable[[Run], Awaitable[T]]:
     """Return the `Plan.result` of a verb whose result is known when it is planned."""
 
