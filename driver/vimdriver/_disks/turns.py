@@ -4,22 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 from weakref import WeakKeyDictionary
+
+from vimdriver._verbs.turns import Turns
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-
-@dataclass(slots=True)
-class _Turn:
-    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-    wanted: int = 0
-
-
-# A lock belongs to one event loop. The server is not asked: several clients of it share the turns.
-_TURNS: Final[WeakKeyDictionary[asyncio.AbstractEventLoop, dict[tuple[str, str], _Turn]]] = (
+# Turns belong to one event loop. The server is not asked: several clients of it share them.
+_TURNS: Final[WeakKeyDictionary[asyncio.AbstractEventLoop, Turns[tuple[str, str]]]] = (
     WeakKeyDictionary()
 )
 
@@ -27,13 +21,9 @@ _TURNS: Final[WeakKeyDictionary[asyncio.AbstractEventLoop, dict[tuple[str, str],
 @asynccontextmanager
 async def turn(host: str, path: str) -> AsyncIterator[None]:
     """Hold the turn for a path of a host. Cancelling leaves the queue."""
-    turns = _TURNS.setdefault(asyncio.get_running_loop(), {})
-    mine = turns.setdefault((host, path), _Turn())
-    mine.wanted += 1
+    turns = _TURNS.setdefault(asyncio.get_running_loop(), Turns())
+    await turns.take((host, path))
     try:
-        async with mine.lock:
-            yield
+        yield
     finally:
-        mine.wanted -= 1
-        if not mine.wanted:
-            del turns[host, path]
+        turns.give((host, path))

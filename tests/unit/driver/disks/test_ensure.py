@@ -180,7 +180,6 @@ async def test_many_at_once_fetch_it_once(
 @pytest.mark.parametrize("way", WAYS)
 async def test_two_processes_end_with_one_disk(host: Hosted, holed: Path, way: str) -> None:
     from vimdriver._disks import ensure
-    from vimdriver._disks.turns import turn
 
     # Two clients of one process that do not know of each other's turns.
     async def one(image: Path) -> EnsuredDisk:
@@ -209,8 +208,6 @@ async def test_two_processes_end_with_one_disk(host: Hosted, holed: Path, way: s
     assert stored(host) == padded(holed)
     assert len(host.state().files) == 3
     assert not host.state().machines
-    async with turn("host", "path"):
-        pass
 
 
 @pytest.mark.parametrize("way", WAYS)
