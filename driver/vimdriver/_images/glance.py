@@ -162,7 +162,7 @@ class Glance:
         raw = await self._tokens.authorized(
             lambda headers: self._client.document(url, image=ref, headers=headers), ref
         )
-        fields = _decode(raw, dict[str, Any], ref)
+        fields = decode(raw, dict[str, Any], ref)
         return _info(fields, ref)
 
     async def _find_name(self, name: str) -> str:
@@ -181,7 +181,7 @@ class Glance:
         while True:
             url = self.url().with_query(query)
             raw = await self._tokens.authorized(partial(self._listed, url, name), name)
-            page = _decode(raw, _Page, name)
+            page = decode(raw, _Page, name)
             ids += [record.id for record in page.images if record.name == name]
             if page.next is None or not page.images or len(ids) >= _MOST:
                 return ids
@@ -267,7 +267,7 @@ class Glance:
                 body=data,
             )
 
-        record = _decode(await self._tokens.authorized(ask, name), _Record, name)
+        record = decode(await self._tokens.authorized(ask, name), _Record, name)
         return _require_uuid(record.id, name)
 
     async def _delete(self, image: str) -> None:
@@ -399,11 +399,12 @@ def _require_uuid(text: str, ref: str) -> str:
     return found
 
 
-def _decode(raw: bytes, kind: type[T], ref: str) -> T:
+def decode(raw: bytes, kind: type[T], ref: str) -> T:
+    """Read a JSON document of the service. Raises `SourceProtocolError` if it has another form."""
     try:
         return msgspec.json.decode(raw, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise SourceProtocolError(detail=f"the JSON is not an image: {error}", image=ref) from None
+        raise SourceProtocolError(detail=f"unexpected JSON: {error}", image=ref) from None
 
 
 def _info(fields: Mapping[str, Any], ref: str) -> ImageInfo:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 import msgspec
 from yarl import URL
 
-from vimdriver._images.glance import ServiceImage, service_url
+from vimdriver._images.glance import ServiceImage, decode, service_url
 from vimdriver._images.source import ImageInfo
 from vimdriver._images.tokens import Tokens, asks
 from vimdriver.errors import (
@@ -131,7 +131,7 @@ class GlanceV1:
             async def ask(headers: dict[str, Secret], url: URL = url) -> bytes:
                 return await self._client.document(url, image=name, headers=headers)
 
-            page = _decode(await self._tokens.authorized(ask, name), name)
+            page = decode(await self._tokens.authorized(ask, name), _V1List, name)
             new = {str(each.id): each.name for each in page.images if str(each.id) not in seen}
             seen |= new
             if not new or len(page.images) < _PAGE or len(seen) > _MOST:
@@ -169,15 +169,6 @@ def _base(text: str, api: GlanceAPI) -> URL:
     url = service_url(text)
     path = url.path.rstrip("/").removesuffix("/v1")
     return url.with_path(f"{path}/images" if api == "bexar" else f"{path}/v1/images")
-
-
-def _decode(raw: bytes, ref: str) -> _V1List:
-    try:
-        return msgspec.json.decode(raw, type=_V1List)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise SourceProtocolError(
-            detail=f"the JSON is no list of images: {error}", image=ref
-        ) from None
 
 
 def _number(fields: Mapping[str, str], name: str, ref: str) -> int | None:
