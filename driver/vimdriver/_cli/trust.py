@@ -84,10 +84,6 @@ class TrustOptions:
         )
 
 
-TRUST = TrustOptions()
-"""The default of a command's parameter: the system's CAs."""
-
-
 def _vimlib(environ: Mapping[str, str]) -> TrustOptions:
     return TrustOptions(
         pin=environ.get("VIMLIB_PIN") or None,

@@ -14,7 +14,6 @@ import asyncio
 import json
 import logging
 import subprocess
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -27,10 +26,12 @@ import pytest
 from tests.rig.cancel import cancel_everywhere
 from tests.unit.driver.hosted import CONFIG, OWNER, Beside, until
 from tests.unit.driver.scenarios import SCENARIOS, Stage, staged, writing
+from tests.unit.driver.sweep.test_killed import spawner
 from tests.unit.driver.test_torture import ONCE, WAYS
 from vimlib.errors import VimlibError
 
-ROOT = Path(__file__).parents[3]
+__all__ = ["spawner"]
+
 VERBS = sorted(writing())
 # The host goes down, and takes the session along.
 DOWN = {"reboot_host", "shutdown_host"}
@@ -218,17 +219,6 @@ async def test_a_verb_with_each_of_its_calls_failed(
             )
     print(f"{verb}, {way}: N={ended.total()}, {dict(ended)}; swept {ground.swept}")
     assert ended
-
-
-@pytest.fixture(scope="module")
-def spawner() -> Iterator[subprocess.Popen[str]]:
-    argv = [sys.executable, "-m", "tests.unit.driver.sweep.spawner"]
-    with subprocess.Popen(
-        argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT
-    ) as process:
-        yield process
-        assert process.stdin is not None
-        process.stdin.close()
 
 
 def ordered(
