@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 log = logging.getLogger("vimdriver.disks")
 
 KIB: Final = 1 << 10
+_LEVEL: Final = 1
+"""Of zlib. Level 6 saves 8 % of the bytes, 0.7 s per GiB at 1 Gbit/s, for 22 s more of a core."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,7 +123,9 @@ class Load:
             grain = self.image.grain_bytes
             decoded = self.image.kind != "streamOptimized" or self.by_range or self.content_hash
             if decoded or grain is None:
-                return self._stage(StreamOptimizedWriter(self.capacity, adapter_type=adapter))
+                return self._stage(
+                    StreamOptimizedWriter(self.capacity, level=_LEVEL, adapter_type=adapter)
+                )
             # Its grains are deflated already.
             writer = StreamOptimizedWriter(self.capacity, grain_bytes=grain, adapter_type=adapter)
             return GrainStage(self.image.grain_reader(), writer)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import stat
 from collections.abc import AsyncGenerator, AsyncIterator
@@ -21,21 +22,25 @@ if TYPE_CHECKING:
     from concurrent.futures import Executor
 
 
+_HOLE: Final = bytes(CHUNK)
 _MISSING: Final = "Check the path. An image in Glance requires --glance URL or OS_CLOUD."
 
 
 class LocalBody:
-    """An open file, read once and sequentially, one chunk ahead."""
+    """An open file, read once and sequentially, one chunk ahead. Its holes are not read."""
 
     def __init__(self, info: ImageInfo, file: BinaryIO, worker: Worker[bytes]) -> None:
         self.info = info
-        self._file = file
+        self._descriptor = file.fileno()
         self._worker = worker
+        self._at = 0
+        self._data = 0
+        """The offset before which there is no data from `_at` on."""
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         """See `ImageBody`. Reads one byte more than reported, to detect a file that grew."""
         worker = self._worker
-        worker.start(self._file.read, CHUNK)
+        worker.start(self._read)
         while True:
             try:
                 chunk = await worker.result()
@@ -43,8 +48,29 @@ class LocalBody:
                 raise SourceReadError(image=self.info.id, reason=error.strerror or "") from error
             if not chunk:
                 return
-            worker.start(self._file.read, CHUNK)
+            worker.start(self._read)
             yield chunk
+
+    def _read(self) -> bytes:
+        """Return the next chunk; b"" at the end. Blocking."""
+        if self._data <= self._at:
+            self._data = _next_data(self._descriptor, self._at)
+        hole = self._data - self._at >= CHUNK
+        # To read a hole would fill the system's page cache with zeros.
+        chunk = _HOLE if hole else os.pread(self._descriptor, CHUNK, self._at)
+        self._at += len(chunk)
+        return chunk
+
+
+def _next_data(descriptor: int, at: int) -> int:
+    """Return the offset of the first data of a file from `at` on; its size if a hole is its end."""
+    if not hasattr(os, "SEEK_DATA"):
+        return at
+    try:
+        return os.lseek(descriptor, at, os.SEEK_DATA)
+    except OSError as error:
+        # ENXIO: no data follows. Any other: the file system does not know.
+        return os.fstat(descriptor).st_size if error.errno == errno.ENXIO else at
 
 
 class LocalParts:

@@ -13,6 +13,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, Self
 
+from vimdriver._images.formats import GRAIN
 from vimdriver._images.worker import Worker
 from vimlib._transport.http import Buffer
 
@@ -25,8 +26,9 @@ if TYPE_CHECKING:
 
 _INLINE: Final = 16 << 10
 """Bytes up to which hashing here is faster than the round trip to a thread, about 20 us."""
-_SLICE: Final = 32 << 10
-"""Bytes that a stage gets at a time: what comes out may be hundreds of times as much."""
+_SLICE: Final = GRAIN
+"""Bytes that a stage gets at a time: what comes out may be hundreds of times as much. Whole grains of a raw
+disk need not be put together."""
 _BATCH: Final = 1 << 20
 """Bytes that come out of a stage before they are sent and it goes on."""
 _JOINED: Final = 64 << 10

@@ -3,6 +3,9 @@
 Measured on program files, CPU seconds per GiB: inflating 1.6 by ISA-L and 3.4 by zlib; deflating at
 level 1 3.2 and 12.9, into the same number of bytes (0.2 % more). zlib's level 6 takes 35 and makes 8 %
 less.
+
+Data that does not shrink, as of compressed or encrypted files, takes zlib 17 to 18 s per GiB at either
+level: a sample of it shows that for 0.7 s (0.3 s by ISA-L), and to store it takes 0.3 s.
 """
 
 from __future__ import annotations
@@ -24,13 +27,31 @@ _ERRORS = (zlib.error,) if _isal is None else (zlib.error, _isal.error)
 _FAST_LEVEL = 1
 _ISAL_LEVEL = 3
 """ISA-L's level that makes as much as zlib's `_FAST_LEVEL`."""
+_STORED = 0
+"""zlib's level that copies."""
+
+_SAMPLED = 16 << 10
+"""Bytes from which on a sample is cheaper than deflating in vain."""
+_STEP = (4 << 10) + 256
+"""Bytes between the pieces of a sample: no multiple of a block of a file system, so that they are of all
+parts of its blocks, which may be alike."""
+_PIECE = 256
 
 
 def deflate(data: Data, level: int) -> bytes:
-    """Return a zlib stream (RFC 1950) of `data`, at a level of zlib."""
+    """Return a zlib stream (RFC 1950) of `data`, at a level of zlib; stored if a sample does not shrink."""
+    if len(data) >= _SAMPLED and not _shrinks(memoryview(data)):
+        return zlib.compress(data, _STORED)
     if _isal is not None and level == _FAST_LEVEL:
         return bytes(_isal.compress(data, _ISAL_LEVEL))
     return zlib.compress(data, level)
+
+
+def _shrinks(view: memoryview) -> bool:
+    """Return whether a sixteenth of the bytes, from all over them, loses a sixteenth of its length or more."""
+    sample = b"".join(view[at : at + _PIECE] for at in range(0, len(view), _STEP))
+    packed = (zlib if _isal is None else _isal).compress(sample, _FAST_LEVEL)
+    return len(packed) <= len(sample) * 15 // 16
 
 
 def inflate(data: Data, limit: int, *, at: int, least: int, strict: bool = False) -> bytes:

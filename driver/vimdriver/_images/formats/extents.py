@@ -177,7 +177,8 @@ def is_zero(data: Data) -> bool:
     view = memoryview(data)
     for start in range(0, len(view), GRAIN):
         piece = view[start : start + GRAIN]
-        if not (piece == _ZEROS if len(piece) == GRAIN else _ZEROS[: len(piece)] == piece):
+        # The bytearray on the left: see above.
+        if (_ZEROS if len(piece) == GRAIN else _ZEROS[: len(piece)]) != piece:
             return False
     return True
 

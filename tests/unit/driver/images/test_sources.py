@@ -22,6 +22,7 @@ from vimdriver._images import (
     LocalImages,
 )
 from vimdriver._images.embedded import EmbeddedGlance, EmbeddedImage, Fault
+from vimdriver._images.source import CHUNK
 from vimdriver.errors import (
     ImageAmbiguousError,
     ImageError,
@@ -528,6 +529,31 @@ async def test_a_file_is_a_source(tmp_path: Path) -> None:
     info = await source.info()
     assert (info.id, info.size, info.hash_algo) == ("disk.img", len(DATA), None)
     assert await read(source) == DATA
+
+
+async def test_the_holes_of_a_file_are_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "disk.img"
+    with path.open("wb") as file:
+        for at in (0, 3 * CHUNK + 5000, 6 * CHUNK):
+            file.seek(at)
+            file.write(b"x" * 10_000)
+        file.truncate(9 * CHUNK + 512)
+    async with LocalImages().image(str(path)).open() as body:
+        chunks = [chunk async for chunk in body]
+    assert b"".join(chunks) == path.read_bytes()
+    # What is not read is one object.
+    holes = [index for index, chunk in enumerate(chunks) if chunk is chunks[1]]
+    assert holes == [1, 2, 4, 5, 7, 8]
+
+
+async def test_a_file_is_read_where_its_holes_are_unknown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(os, "SEEK_DATA")
+    path = tmp_path / "disk.img"
+    path.write_bytes(bytes(2 * CHUNK) + b"end")
+    async with LocalImages().image(str(path)).open() as body:
+        assert b"".join([chunk async for chunk in body]) == path.read_bytes()
 
 
 async def test_leaving_a_file_early_closes_it(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import zlib
 
 import pytest
@@ -25,6 +26,27 @@ def library(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
 def test_a_grain_survives_a_round_trip(level: int) -> None:
     assert zlib.decompress(deflate(GRAIN, level)) == GRAIN
     assert inflate(deflate(GRAIN, level), len(GRAIN), at=0, least=len(GRAIN)) == GRAIN
+
+
+NOISE = random.Random(5).randbytes(len(GRAIN))
+BLOCKS = b"".join(NOISE[at : at + 256] + bytes(3840) for at in range(0, len(NOISE), 4096))
+
+
+@pytest.mark.parametrize("level", [1, 6])
+def test_a_grain_that_does_not_shrink_is_stored(level: int) -> None:
+    stored = deflate(NOISE, level)
+    assert NOISE[:1000] in stored
+    assert len(stored) < len(NOISE) + 32
+    assert inflate(stored, len(NOISE), at=0, least=len(NOISE), strict=True) == NOISE
+
+
+@pytest.mark.parametrize(
+    ("data", "most"),
+    [(NOISE[: len(NOISE) // 2] + bytes(len(NOISE) // 2), 0.6), (BLOCKS, 0.15)],
+    ids=["half noise", "blocks that begin with noise"],
+)
+def test_a_grain_that_shrinks_in_part_is_deflated(data: bytes, most: float) -> None:
+    assert len(deflate(data, 1)) < most * len(data)
 
 
 @pytest.mark.parametrize(
