@@ -200,6 +200,7 @@ async def take(
     beside: Beside, folder: Path,
 ) -> None:  # fmt: skip
     findings: list[str] = []
+    taken = 0
     async with ways(kind, cases, host, beside, folder) as there:
         for image in there.images:
             for verb, way in verbs:
@@ -208,6 +209,10 @@ async def take(
                     await judge(there, image, verb, way)
                 except AssertionError as error:
                     findings.append(str(error).splitlines()[0])
+                    print(findings[-1], flush=True)
+                taken += 1
+                if taken % 50 == 0:
+                    print(f"{kind}: {taken} of {len(cases) * len(verbs)}", flush=True)
     assert not findings, "\n".join(findings)
 
 
@@ -223,6 +228,7 @@ async def test_a_part_of_the_corpus_by_each_way(
 
 
 @pytest.mark.torture
+@pytest.mark.timeout(3600)
 @pytest.mark.parametrize("verb", VERBS, ids="-".join)
 @pytest.mark.parametrize("kind", KINDS)
 async def test_the_whole_corpus_by_each_way(
