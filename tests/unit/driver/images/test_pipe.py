@@ -242,7 +242,7 @@ async def test_much_that_comes_out_of_little_is_taken_in_parts(
                 made += 1
                 yield bytes(1 << 20)
 
-    body = Body([bytes(36 << 10)])
+    body = Body([bytes(68 << 10)])
     taken = 0
     async with piped(body, Passage(BodyCheck(body.info), Swelling()), executor=executor) as pipe:
         async for _ in pipe:
