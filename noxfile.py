@@ -143,7 +143,7 @@ def nova_lts(session: nox.Session) -> None:
 
 @nox.session
 def nova(session: nox.Session) -> None:
-    """A whole OpenStack of real processes, with servers on a simulated host; `-- KILLS BOOTS MEASURED`."""
+    """A whole OpenStack of real processes, with servers on a simulated host; `-- PART...`, `-- --help`."""
     session.install("-e", ".[cli,simulator]", "trustme")
     session.run("python", "-m", "tests.nova.life", *session.posargs, env=peer_environment())
 

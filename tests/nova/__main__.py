@@ -86,24 +86,32 @@ def stage() -> Iterator[dict[str, Any]]:
 
 
 @contextmanager
-def host(folder: Path, name: str) -> Iterator[tuple[dict[str, str], Process]]:
-    """Run a simulated host; yield its options with the file of its calls, and its process."""
+def host(folder: Path, name: str, *options: object) -> Iterator[tuple[dict[str, str], Process]]:
+    """Run a simulated host with `options` of `vimctl sim`.
+
+    Yields its options for nova, with the file of its calls and the folder of its datastore, and its
+    process.
+    """
     trace, log, password = (folder / f"{name}.{kind}" for kind in ("trace", "log", "password"))
     trace.touch()
-    program = [Path(sys.executable).with_name("vimctl"), "sim", "--trace", trace]
+    datastore = folder / f"{name}.datastore"
+    datastore.mkdir()
+    program: list[object] = [Path(sys.executable).with_name("vimctl"), "sim", "--trace", trace]
+    program += ["--datastore-dir", datastore, *options]
     with running(name, program, log) as sim:
         sim.wait_until(lambda: "thumbprint" in log.read_text(), 60)
         said = json.loads(log.read_text().splitlines()[0])
         password.write_text(said["password"])
         asyncio.run(prepare(said))
-        options = {
+        given = {
             "url": said["url"],
             "username": said["username"],
             "password_file": str(password),
             "pin": said["thumbprint"],
             "trace": str(trace),
+            "datastore": str(datastore),
         }
-        yield options, sim
+        yield given, sim
 
 
 async def prepare(said: dict[str, str]) -> None:

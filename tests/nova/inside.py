@@ -53,6 +53,7 @@ class Stage:
     password_file: str
     pin: str
     trace: str
+    datastore: str
     second: dict[str, str]
     glance: str
     results: str

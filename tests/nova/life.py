@@ -6,215 +6,115 @@ have what they had before, and nothing else.
 
 from __future__ import annotations
 
-import asyncio
-import json
+import argparse
 import os
 import signal
 import sys
 import tempfile
 import time
-import urllib.error
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-import vimlib
 from tests.integration.peers.images import Kind, make_image
 from tests.integration.peers.openstack import call
-from tests.integration.peers.process import PeerError, Process
+from tests.integration.peers.process import Process, run
 from tests.nova.__main__ import host
-from tests.nova.stack import Stack, stack
-from vimlib import vim25
+from tests.nova.cloud import MIB, Calls, Cloud, Steps, left, until
+from tests.nova.stack import SERVICE, Stack, stack
 
-PATIENCE = 300
-# Images for the next machines, and the notes about port groups of VLANs, which stay too.
-KEPT = {"[datastore1] vimlib-cache", "[datastore1] vimlib-networks"}
-MIB = 1 << 20
-FAILED: list[str] = []
 # Formats of qemu-img, with the property by which Glance's users name them.
 FORMATS: tuple[tuple[Kind, dict[str, str]], ...] = (
     ("raw", {}),
     ("monolithicSparse", {"vmware_disktype": "sparse"}),
     ("streamOptimized", {"vmware_disktype": "streamOptimized"}),
 )
+# What is done to one server, and the status after it; `m` is the larger flavor.
+LIFE = (
+    ("os-stop", None, "SHUTOFF"),
+    ("os-start", None, "ACTIVE"),
+    ("reboot", {"type": "HARD"}, "ACTIVE"),
+    ("suspend", None, "SUSPENDED"),
+    ("resume", None, "ACTIVE"),
+    ("resize", {"flavorRef": "m"}, "VERIFY_RESIZE"),
+    ("revertResize", None, "ACTIVE"),
+    ("resize", {"flavorRef": "m"}, "VERIFY_RESIZE"),
+    ("confirmResize", None, "ACTIVE"),
+    ("rebuild", {}, "ACTIVE"),
+    ("rescue", None, "RESCUE"),
+    ("unrescue", None, "ACTIVE"),
+)
+# Seconds that the token of a request is valid: its image is being read by then.
+TOKEN_SECONDS = 60
 
 
-class Cloud:
-    """The API as its users see it."""
+@dataclass
+class Scene:
+    """What the parts of a run work on."""
 
-    def __init__(self, services: Stack) -> None:
-        self.services = services
-        self.network = ""
-        self.image = ""
-        self.flavors: dict[str, str] = {}
-
-    def nova(self, method: str, path: str, body: Any = None, *, version: str = "2.79") -> Any:
-        """Call nova as the administrator of the project `service`."""
-        url = f"{self.services.nova}{path}"
-        return call(method, url, body, token=self.services.token(), version=version)[1]
-
-    def prepare(self) -> None:
-        """Make a network, an image and flavors."""
-        token = self.services.token()
-        network = {"name": "lan", "port_security_enabled": False,
-                   "provider:network_type": "vlan", "provider:physical_network": "physnet1",
-                   "provider:segmentation_id": 100}  # fmt: skip
-        base = f"{self.services.network}/v2.0"
-        made = call("POST", f"{base}/networks", {"network": network}, token=token)[1]["network"]
-        self.network = made["id"]
-        for version, cidr in ((4, "10.0.0.0/24"), (6, "2001:db8::/64")):
-            subnet = {"network_id": self.network, "ip_version": version, "cidr": cidr}
-            call("POST", f"{base}/subnets", {"subnet": subnet}, token=token)
-        disk = self.services.folder / "disk.raw"
-        disk.write_bytes(b"life" * (MIB // 4))
-        shown = self.services.images.upload(disk, "raw", token=token, visibility="public")
-        self.image = shown["id"]
-        for name, cpus, memory, size in (("s", 1, 64, 1), ("m", 2, 128, 2), ("odd", 1, 65, 1)):
-            flavor = {"name": name, "vcpus": cpus, "ram": memory, "disk": size}
-            self.flavors[name] = self.nova("POST", "/flavors", {"flavor": flavor})["flavor"]["id"]
-
-    def boot(self, name: str, **given: Any) -> str:
-        """Ask for a server; return its id."""
-        server = {"name": name, "imageRef": self.image, "flavorRef": self.flavors["s"],
-                  "networks": [{"uuid": self.network}], **given}  # fmt: skip
-        identity: str = self.nova("POST", "/servers", {"server": server})["server"]["id"]
-        return identity
-
-    def show(self, server: str) -> dict[str, Any]:
-        """Return a server."""
-        shown: dict[str, Any] = self.nova("GET", f"/servers/{server}")["server"]
-        return shown
-
-    def act(self, server: str, action: str, value: Any = None) -> Any:
-        """Call an action."""
-        return self.nova("POST", f"/servers/{server}/action", {action: value})
-
-    def wait(self, server: str, status: str) -> dict[str, Any]:
-        """Wait until a server has a status and no task runs."""
-
-        def there() -> dict[str, Any] | None:
-            shown = self.show(server)
-            if shown["status"] == "ERROR" and status != "ERROR":
-                raise AssertionError(shown.get("fault"))
-            settled = shown["OS-EXT-STS:task_state"] is None
-            return shown if shown["status"] == status and settled else None
-
-        found: dict[str, Any] = until(there, f"{server} {status}")
-        return found
-
-    def delete(self, *servers: str) -> None:
-        """Delete servers, and wait until they are gone."""
-        for server in servers:
-            self.nova("DELETE", f"/servers/{server}")
-        for server in servers:
-            until(partial(self._gone, server), f"{server} deleted")
-
-    def _gone(self, server: str) -> bool:
-        try:
-            self.show(server)
-        except urllib.error.HTTPError as error:
-            return error.code == 404
-        return False
-
-    def service(self, name: str) -> dict[str, Any] | None:
-        """Return a compute service."""
-        found = self.nova("GET", f"/os-services?binary=nova-compute&host={name}")["services"]
-        return found[0] if found else None
+    cloud: Cloud
+    services: Stack
+    esx: dict[str, str]
+    """The host of the service `esx1`, as `host` yields it."""
+    simulator: Process
+    """The process of that host."""
+    step: Steps
+    kills: int
+    boots: int
+    measured: int
 
 
-def until(holds: Callable[[], Any], what: str) -> Any:
-    """Return what `holds` returns once it is true."""
-    end = time.monotonic() + PATIENCE
-    while not (found := holds()):
-        if time.monotonic() > end:
-            raise AssertionError(f"{what} did not happen within {PATIENCE} s")
-        time.sleep(0.5)
-    return found
-
-
-@contextmanager
-def step(name: str) -> Iterator[None]:
-    """Print a step and its duration, or the reason why it failed."""
-    began = time.monotonic()
-    result = ""
-    try:
-        yield
-    except (AssertionError, PeerError, OSError) as error:
-        FAILED.append(name)
-        result = f"  FAILED: {str(error)[:300]}"
-    print(f"{name:60} {time.monotonic() - began:6.1f} s{result}", flush=True)
-
-
-def left(esx: dict[str, str]) -> tuple[set[str], set[str]]:
-    """Return the names of the host's machines, and of the files in its datastore, but `KEPT`."""
-
-    async def read() -> tuple[set[str], set[str]]:
-        tls = vimlib.TLS(pin=esx["pin"])
-        password = Path(esx["password_file"])
-        async with vimlib.connect(esx["url"], esx["username"], password, tls=tls) as client:
-            names = {row["name"] async for row in client.collect(vim25.VirtualMachine, "name")}
-            files = {str(entry.path) for entry in await client.datastore("datastore1").list()}
-            return names, files - KEPT
-
-    return asyncio.run(read())
-
-
-def life(cloud: Cloud) -> None:
+def life(scene: Scene) -> None:
     """Everything that one server goes through."""
+    cloud, step = scene.cloud, scene.step
     with step("boot"):
         server = cloud.boot("one")
-        shown = cloud.wait(server, "ACTIVE")
-        assert shown["OS-EXT-STS:power_state"] == 1
-    for action, value, status in (
-        ("os-stop", None, "SHUTOFF"),
-        ("os-start", None, "ACTIVE"),
-        ("reboot", {"type": "HARD"}, "ACTIVE"),
-        ("suspend", None, "SUSPENDED"),
-        ("resume", None, "ACTIVE"),
-        ("resize", {"flavorRef": cloud.flavors["m"]}, "VERIFY_RESIZE"),
-        ("revertResize", None, "ACTIVE"),
-        ("resize", {"flavorRef": cloud.flavors["m"]}, "VERIFY_RESIZE"),
-        ("confirmResize", None, "ACTIVE"),
-        ("rebuild", {"imageRef": cloud.image}, "ACTIVE"),
-        ("rescue", None, "RESCUE"),
-        ("unrescue", None, "ACTIVE"),
-    ):
-        with step(f"{action} {value or ''}"):
-            cloud.act(server, action, value)
+        assert cloud.wait(server, "ACTIVE")["OS-EXT-STS:power_state"] == 1
+    for action, value, status in LIFE:
+        given = dict(value) if value is not None else None
+        if action == "resize":
+            given = {"flavorRef": cloud.flavors["m"]}
+        elif action == "rebuild":
+            given = {"imageRef": cloud.image}
+        with step(action):
+            cloud.act(server, action, given)
             cloud.wait(server, status)
     with step("console"):
         body = {"remote_console": {"protocol": "mks", "type": "webmks"}}
         assert cloud.nova("POST", f"/servers/{server}/remote-consoles", body)
     with step("attach and detach an interface"):
-        body = {"interfaceAttachment": {"net_id": cloud.network}}
+        interface = {"interfaceAttachment": {"net_id": cloud.network}}
         path = f"/servers/{server}/os-interface"
-        port = cloud.nova("POST", path, body)["interfaceAttachment"]["port_id"]
+        port = cloud.nova("POST", path, interface)["interfaceAttachment"]["port_id"]
         cloud.nova("DELETE", f"{path}/{port}")
         until(lambda: len(cloud.nova("GET", path)["interfaceAttachments"]) == 1, "detached")
     with step("delete"):
         cloud.delete(server)
 
 
-def images(cloud: Cloud) -> None:
+def images(scene: Scene) -> None:
     """A server from each format, and from the snapshot of another server."""
-    folder, token = cloud.services.folder, cloud.services.token
+    cloud, step, services = scene.cloud, scene.step, scene.services
     for seed, (kind, properties) in enumerate(FORMATS, 1):
         with step(f"boot from {kind}"):
-            disk = make_image(folder, kind, mib=4, seed=seed)
-            image = cloud.services.images.upload(
-                disk.path, disk.disk_format, token=token(), visibility="public", **properties
-            )
-            server = cloud.boot(kind, imageRef=image["id"])
+            disk = make_image(services.folder, kind, mib=4, seed=seed)
+            image = cloud.upload(disk.path, disk.disk_format, **properties)
+            server = cloud.boot(kind, imageRef=image)
             cloud.wait(server, "ACTIVE")
             cloud.delete(server)
     with step("snapshot, delete, boot from the snapshot"):
         server = cloud.boot("origin")
         cloud.wait(server, "ACTIVE")
         made = cloud.act(server, "createImage", {"name": "snapshot"})["image_id"]
-        path = f"{cloud.services.images.url}/v2/images/{made}"
-        until(lambda: call("GET", path, token=token())[1]["status"] == "active", "snapshot active")
+        path = f"{services.images.url}/v2/images/{made}"
+
+        def status() -> str:
+            shown: str = call("GET", path, token=services.token())[1]["status"]
+            return shown
+
+        until(lambda: status() == "active", "snapshot active")
         cloud.wait(server, "ACTIVE")
         cloud.delete(server)
         again = cloud.boot("again", imageRef=made)
@@ -222,32 +122,54 @@ def images(cloud: Cloud) -> None:
         cloud.delete(again)
 
 
-def faults(cloud: Cloud) -> None:
+def token(scene: Scene) -> None:
+    """The token of a request expires while its image is read, and the connection breaks after that."""
+    cloud, services = scene.cloud, scene.services
+    with scene.step("token expired and connection broken within an image"):
+        disk = make_image(services.folder, "raw", mib=512, seed=99)
+        image = cloud.upload(disk.path, disk.disk_format)
+        short, end = services.keystone.short_token(SERVICE, "service", TOKEN_SECONDS)
+        server = cloud.boot("expiring", token=short, imageRef=image)
+        cache = Path(scene.esx["datastore"]) / "vimlib-cache"
+
+        def begun() -> bool:
+            return any(path.stat().st_blocks * 512 > 16 * MIB for path in cache.glob("*.part"))
+
+        until(begun, "the image is read", pause=0.02)
+        glance = services.images.process.popen.pid
+        os.killpg(glance, signal.SIGSTOP)
+        assert time.time() < end, "the token had expired before the image was read"
+        time.sleep(max(end - time.time(), 0) + 1)
+        for worker in children(services.images.process):
+            os.kill(worker, signal.SIGKILL)
+        os.killpg(glance, signal.SIGCONT)
+        cloud.wait(server, "ACTIVE")
+        cloud.delete(server)
+
+
+def faults(scene: Scene) -> None:
     """Wrong requests: one readable fault each, and nothing left."""
-    token = cloud.services.token()
-    wrong = cloud.services.folder / "wrong.vmdk"
+    cloud = scene.cloud
+    wrong = scene.services.folder / "wrong.vmdk"
     wrong.write_bytes(b"not a disk " * 4096)
-    image = cloud.services.images.upload(wrong, "vmdk", token=token, visibility="public")["id"]
-    base = f"{cloud.services.network}/v2.0"
-    flat = {"name": "flat", "port_security_enabled": False, "provider:network_type": "flat",
-            "provider:physical_network": "physnet1"}  # fmt: skip
-    network = call("POST", f"{base}/networks", {"network": flat}, token=token)[1]["network"]["id"]
-    subnet = {"network_id": network, "ip_version": 4, "cidr": "10.1.0.0/24"}
-    call("POST", f"{base}/subnets", {"subnet": subnet}, token=token)
     for name, given, text in (
         (
             "flavor",
             {"flavorRef": cloud.flavors["odd"]},
             "memory_mb must be a multiple of 4, at least 4, got 65",
         ),
-        ("image", {"imageRef": image}, "vmdk"),
-        ("network", {"networks": [{"uuid": network}]}, "physnet1"),
+        ("image", {"imageRef": cloud.upload(wrong, "vmdk")}, "vmdk"),
+        (
+            "network",
+            {"networks": [{"uuid": cloud.make_network("flat", "flat", ("10.1.0.0/24",))}]},
+            "physnet1",
+        ),
     ):
-        with step(f"fault: {name}"):
+        with scene.step(f"fault: {name}"):
             refused(cloud, name, text, **given)
 
 
-def refused(cloud: Cloud, name: str, text: str, **given: Any) -> None:
+def refused(cloud: Cloud, name: str, text: str, **given: object) -> None:
     """Boot a server that cannot be; its fault has a text."""
     server = cloud.boot(f"fault-{name.replace(' ', '-')}", **given)
     fault = cloud.wait(server, "ERROR")["fault"]["message"]
@@ -256,50 +178,202 @@ def refused(cloud: Cloud, name: str, text: str, **given: Any) -> None:
     assert text in fault, fault
 
 
-def wrong_hosts(cloud: Cloud, services: Stack, esx: dict[str, str]) -> None:
-    """A service with a wrong configuration has one readable reason."""
+def many(scene: Scene) -> None:
+    """Servers that are made at once, and deleted at once."""
+    with scene.step(f"{scene.boots} boots at once, deleted at once"):
+        scene.cloud.delete(*scene.cloud.boot_many("many", scene.boots))
 
-    def reason(text: str = "") -> str:
-        found = str((cloud.service("esx1") or {}).get("disabled_reason") or "")
+
+def away(scene: Scene) -> None:
+    """A host that stops answering disables its service, and enables it when it answers."""
+
+    def status() -> tuple[str, str]:
+        found = scene.cloud.service("esx1")
+        return str(found.get("status")), str(found.get("disabled_reason"))
+
+    with scene.step("host away: the service is disabled, with the reason"):
+        scene.simulator.popen.send_signal(signal.SIGSTOP)
+        until(lambda: status()[0] == "disabled", "disabled")
+        print("   ", status()[1])
+        assert status()[1].startswith("AUTO: ")
+    with scene.step("host back: the service is enabled"):
+        scene.simulator.popen.send_signal(signal.SIGCONT)
+        until(lambda: status() == ("enabled", "None"), "enabled")
+
+
+def two(scene: Scene) -> None:
+    """Two computes, a host each: a server on each of them, and the broker restarted meanwhile."""
+    cloud, services = scene.cloud, scene.services
+    with (
+        host(services.folder, "esx2") as (second, _),
+        scene.step("two computes, and a restart of RabbitMQ"),
+    ):
+        clean = left(second)
+        with services.compute("esx2", second):
+            cloud.up("esx1", "esx2")
+            places = ("nova:esx1", "nova:esx2")
+            servers = [cloud.boot(f"at-{place[5:]}", availability_zone=place) for place in places]
+            for server in servers:
+                cloud.wait(server, "ACTIVE")
+            services.broker.restart()
+            # Nova drops a message to a service that has not connected again.
+            cloud.up("esx1", "esx2")
+            for server in servers:
+                cloud.act(server, "os-stop")
+                cloud.wait(server, "SHUTOFF")
+            cloud.delete(*servers)
+            until(lambda: left(second) == clean, f"nothing left, {left(second)}")
+
+
+def hosts(scene: Scene) -> None:
+    """A service with a wrong configuration has one readable reason."""
+    cloud, services, step = scene.cloud, scene.services, scene.step
+
+    def reason(name: str, text: str = "") -> str:
+        found = str(cloud.service(name).get("disabled_reason") or "")
         return found if text in found else ""
 
     for name, options, text in (
         ("unreachable host", {"url": "https://127.0.0.1:9/sdk"}, "127.0.0.1"),
         ("pin", {"pin": ":".join(["00"] * 32)}, "pin"),
     ):
-        with step(f"fault: {name} at start"), services.compute("esx1", {**esx, **options}):
-            found = until(partial(reason, text), f"disabled for {text}")
-            print("   ", found)
-    with step("the right configuration again"), services.compute("esx1", esx):
-        until(lambda: not reason(), "enabled")
+        with (
+            step(f"fault: {name} at start"),
+            services.compute("esx1", {**scene.esx, **options}),
+        ):
+            print("   ", until(partial(reason, "esx1", text), f"disabled for {text}"))
+    with step("the right configuration again"), services.compute("esx1", scene.esx):
+        until(lambda: not reason("esx1"), "enabled")
     with (
         host(services.folder, "esx3") as (third, _),
         step("fault: datastore pattern"),
         services.compute("esx3", third, datastores="other.*"),
     ):
-        until(lambda: cloud.service("esx3"), "registered")
-        refused(cloud, "datastore", "", availability_zone="nova:esx3")
+        print("   ", until(partial(reason, "esx3", "'other.*'"), "disabled for the pattern"))
 
 
-def cost(cloud: Cloud, services: Stack, esx: dict[str, str], boots: int) -> None:
+def kills(scene: Scene) -> None:
+    """SIGKILL the compute at points of a spawn, each of an image of its own; DELETE leaves nothing."""
+    cloud, services, step = scene.cloud, scene.services, scene.step
+    with host(services.folder, "esx4", "--latency-ms", "20") as (esx, _), ExitStack() as running:
+        compute = running.enter_context(services.compute("esx4", esx))
+        place = {"availability_zone": "nova:esx4"}
+        with step("a whole spawn, its calls counted"):
+            cloud.up("esx4")
+            calls = Calls(esx)
+            server = cloud.boot("whole", imageRef=image_of(cloud, 100), **place)
+            cloud.wait(server, "ACTIVE")
+            total = len(calls.spawn())
+            cloud.delete(server)
+            clean = left(esx)
+        for at in range(scene.kills):
+            point = 1 + at * (total - 1) // max(scene.kills - 1, 1)
+            image = image_of(cloud, 101 + at)
+            with step(f"kill -9 at call {point} of a spawn, restart, delete"):
+                calls = Calls(esx)
+                server = cloud.boot(f"killed-{at}", imageRef=image, **place)
+                until(partial(reached, calls, point), f"call {point}", pause=0.002)
+                compute.popen.kill()
+                running.close()
+                print("    after", len(calls.spawn()), *calls.spawn()[-1:])
+                compute = running.enter_context(services.compute("esx4", esx))
+                cloud.up("esx4")
+                cloud.delete(server)
+                until(lambda: left(esx) == clean, f"nothing left, {left(esx)}")
+
+
+def image_of(cloud: Cloud, seed: int, mib: int = 4) -> str:
+    """Upload an image that no other step has, so that no cache has it either; return its id."""
+    disk = make_image(cloud.services.folder, "raw", mib=mib, seed=seed)
+    return cloud.upload(disk.path, disk.disk_format)
+
+
+def reached(calls: Calls, point: int) -> bool:
+    """Return whether the host has seen some calls of a spawn."""
+    return len(calls.spawn()) >= point
+
+
+def cost(scene: Scene) -> None:
     """The CPU time of a compute for many boots, with our driver and with nova's own fake."""
+    cloud, boots = scene.cloud, scene.measured
     spent = {}
     for name, driver in (("fake", "fake.FakeDriver"), ("esx1", "esx.ESXNovaDriver")):
         with (
-            step(f"{boots} boots by {driver}"),
-            services.compute(name, esx, driver=driver) as compute,
+            scene.step(f"{boots} boots by {driver}"),
+            scene.services.compute(name, scene.esx, driver=driver) as compute,
         ):
-            up(cloud, name)
+            cloud.up(name)
             before = cpu_seconds(compute)
-            servers = [
-                cloud.boot(f"{name}-{at}", availability_zone=f"nova:{name}") for at in range(boots)
-            ]
-            for server in servers:
-                cloud.wait(server, "ACTIVE")
+            servers = cloud.boot_many(name, boots, availability_zone=f"nova:{name}")
             spent[name] = cpu_seconds(compute) - before
             cloud.delete(*servers)
     if len(spent) == 2:
         print("    CPU seconds:", spent, f"ratio {spent['esx1'] / spent['fake']:.2f}")
+
+
+def transfer(scene: Scene) -> None:
+    """The CPU time and the reads of an image through nova, against `vimctl image push` from Glance.
+
+    Of each the difference between a large image and a small one counts, so that what a boot or the start
+    of a command costs does not.
+    """
+    cloud, services = scene.cloud, scene.services
+    (worker,) = children(services.images.process)
+    spent: dict[str, list[float]] = {"nova": [], "vimctl": []}
+    with scene.step("an image through nova and through vimctl"):
+        with services.compute("esx1", scene.esx) as compute:
+            cloud.up("esx1")
+            for at in range(3):
+                for way, used, bring in (
+                    ("nova", partial(cpu_seconds, compute), partial(booted, cloud)),
+                    ("vimctl", lambda: sum(os.times()[2:4]), partial(pushed, scene)),
+                ):
+                    cpu, read = [], []
+                    for mib in (4, 260):
+                        image = image_of(cloud, 1000 + 2 * at + (way == "nova"), mib)
+                        before = used(), bytes_read(worker)
+                        bring(image)
+                        cpu.append(used() - before[0])
+                        read.append(bytes_read(worker) - before[1])
+                    spent[way].append(cpu[1] - cpu[0])
+                    print(f"    {way}: {spent[way][-1]:.2f} s, {(read[1] - read[0]) / MIB:.0f} MiB")
+        nova, vimctl = (min(spent[way]) for way in ("nova", "vimctl"))
+        print(
+            f"    CPU seconds for 256 MiB: {nova:.2f} and {vimctl:.2f}, ratio {nova / vimctl:.2f}"
+        )
+
+
+def booted(cloud: Cloud, image: str) -> None:
+    """Boot a server from an image, and delete it."""
+    server = cloud.boot("transfer", imageRef=image)
+    cloud.wait(server, "ACTIVE")
+    cloud.delete(server)
+
+
+def pushed(scene: Scene, image: str) -> None:
+    """Push an image with `vimctl`."""
+    environment = {
+        "VIMLIB_URL": scene.esx["url"],
+        "VIMLIB_USERNAME": scene.esx["username"],
+        "VIMLIB_PASSWORD_FILE": scene.esx["password_file"],
+        "VIMLIB_PIN": scene.esx["pin"],
+        "OS_TOKEN": scene.services.token(),
+    }
+    vimctl = Path(sys.executable).with_name("vimctl")
+    words = ["image", "push", image, "--glance", scene.services.images.url]
+    argv = [vimctl, *words, "--datastore", "datastore1", "--to", "pushed"]
+    run("vimctl", argv, env=environment, deadline=300)
+
+
+def children(process: Process) -> list[int]:
+    """Return the ids of the processes that a process has started."""
+    name = f"/proc/{process.popen.pid}/task/{process.popen.pid}/children"
+    return [int(word) for word in Path(name).read_text().split()]
+
+
+def bytes_read(process: int) -> int:
+    """Return how many bytes a process has read from files."""
+    return int(Path(f"/proc/{process}/io").read_text().split()[1])
 
 
 def cpu_seconds(process: Process) -> float:
@@ -308,123 +382,55 @@ def cpu_seconds(process: Process) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def two(cloud: Cloud, services: Stack) -> None:
-    """Two computes, a host each: a server on each of them, and the broker restarted meanwhile."""
-    with (
-        host(services.folder, "esx2") as (second, _),
-        step("two computes, and a restart of RabbitMQ"),
-    ):
-        clean = left(second)
-        with services.compute("esx2", second):
-            until(lambda: cloud.service("esx2"), "registered")
-            hosts = "/os-hypervisors"
-            until(lambda: len(cloud.nova("GET", hosts)["hypervisors"]) == 2, "discovered")
-            places = ("nova:esx1", "nova:esx2")
-            servers = [cloud.boot(f"at-{place[5:]}", availability_zone=place) for place in places]
-            for server in servers:
-                cloud.wait(server, "ACTIVE")
-            services.broker.restart()
-            for server in servers:
-                cloud.act(server, "os-stop")
-                cloud.wait(server, "SHUTOFF")
-            cloud.delete(*servers)
-            until(lambda: left(second) == clean, f"nothing left, {left(second)}")
+# The parts that share one compute, and those that start their own; in their order.
+SHARED: tuple[Callable[[Scene], None], ...] = (life, images, token, faults, many, away, two)
+OWN: tuple[Callable[[Scene], None], ...] = (hosts, kills, cost, transfer)
 
 
-def killed(cloud: Cloud, services: Stack, esx: dict[str, str], points: int) -> None:
-    """SIGKILL the compute after each of some calls of a spawn; DELETE leaves nothing."""
-    before = left(esx)
-    for point in range(1, 3 * points, 3):
-        with step(f"kill -9 after call {point} of a spawn, restart, delete"):
-            with services.compute("esx1", esx) as compute:
-                up(cloud, "esx1")
-                seen = len(Path(esx["trace"]).read_text().splitlines())
-                server = cloud.boot(f"killed-{point}")
-                until(partial(reached, esx, seen, point), f"call {point}")
-                kill(compute)
-            with services.compute("esx1", esx):
-                up(cloud, "esx1")
-                cloud.delete(server)
-                until(lambda: left(esx) == before, f"nothing left, {left(esx)}")
-
-
-def reached(esx: dict[str, str], seen: int, point: int) -> bool:
-    """Return whether the host has seen some calls since a machine was first looked up."""
-    lines = Path(esx["trace"]).read_text().splitlines()[seen:]
-    methods = [json.loads(line)["method"] for line in lines]
-    return "FindByUuid" in methods and len(methods) - methods.index("FindByUuid") >= point
-
-
-def kill(process: Process) -> None:
-    """End a process as the kernel does when memory is short."""
-    process.popen.send_signal(signal.SIGKILL)
-    process.popen.wait()
-
-
-def up(cloud: Cloud, name: str) -> None:
-    """Wait until a compute service has reported since now."""
-    began = (cloud.service(name) or {}).get("updated_at")
-
-    def reported() -> bool:
-        found = cloud.service(name)
-        return bool(found and found["state"] == "up" and found["updated_at"] != began)
-
-    until(reported, f"{name} up")
-
-
-def away(cloud: Cloud, esx: Process) -> None:
-    """A host that stops answering disables its service, and enables it when it answers."""
-
-    def status() -> tuple[str, str]:
-        found = cloud.service("esx1") or {}
-        return str(found.get("status")), str(found.get("disabled_reason"))
-
-    with step("host away: the service is disabled, with the reason"):
-        esx.popen.send_signal(signal.SIGSTOP)
-        until(lambda: status()[0] == "disabled", "disabled")
-        assert status()[1].startswith("AUTO: ")
-        print("   ", status()[1])
-    with step("host back: the service is enabled"):
-        esx.popen.send_signal(signal.SIGCONT)
-        until(lambda: status() == ("enabled", "None"), "enabled")
-
-
-def main(points: int = 4, boots: int = 5, measured: int = 16) -> None:
-    """Start everything, run all steps, tear everything down."""
+@contextmanager
+def scene(kills: int, boots: int, measured: int) -> Iterator[Scene]:
+    """Start everything but the computes, and make what the servers need."""
     with tempfile.TemporaryDirectory(prefix="nova-") as name:
         folder = Path(name)
-        began = time.monotonic()
-        with stack(folder) as services, host(folder, "esx1") as (esx, process):
-            print(f"{'services are up':60} {time.monotonic() - began:6.1f} s", flush=True)
-            cloud = Cloud(services)
-            cloud.prepare()
-            clean = left(esx)
-            with services.compute("esx1", esx):
-                with step("compute registered"):
-                    until(lambda: cloud.service("esx1"), "registered")
-                    hosts = "/os-hypervisors"
-                    until(lambda: cloud.nova("GET", hosts)["hypervisors"], "discovered")
-                with step("the life of a server"):
-                    life(cloud)
-                images(cloud)
-                faults(cloud)
-                with step(f"{boots} boots at once, deleted at once"):
-                    servers = [cloud.boot(f"many-{at}") for at in range(boots)]
-                    for server in servers:
-                        cloud.wait(server, "ACTIVE")
-                    cloud.delete(*servers)
-                away(cloud, process)
-                two(cloud, services)
-            wrong_hosts(cloud, services, esx)
-            killed(cloud, services, esx, points)
-            cost(cloud, services, esx, measured)
-            machines, files = left(esx)
-            assert machines == clean[0], machines
-            assert files == clean[1], files
-            print("nothing is left on the host")
-    if FAILED:
-        sys.exit(f"failed: {', '.join(FAILED)}")
+        step = Steps()
+        with ExitStack() as running:
+            with step("services are up"):
+                services = running.enter_context(stack(folder))
+                esx, process = running.enter_context(host(folder, "esx1"))
+                cloud = Cloud(services)
+                cloud.prepare()
+            yield Scene(cloud, services, esx, process, step, kills, boots, measured)
+
+
+def main() -> None:
+    """Start everything, run the parts, tear everything down."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    every = [part.__name__ for part in (*SHARED, *OWN)]
+    parser.add_argument("part", nargs="*", help=f"of {', '.join(every)}; all by default")
+    parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--boots", type=int, default=20)
+    parser.add_argument("--measured", type=int, default=64)
+    given = parser.parse_args()
+    wanted = given.part or every
+    if unknown := set(wanted) - set(every):
+        parser.error(f"unknown: {', '.join(sorted(unknown))}")
+    with scene(given.kills, given.boots, given.measured) as one:
+        clean = left(one.esx)
+        shared = [part for part in SHARED if part.__name__ in wanted]
+        if shared:
+            with one.services.compute("esx1", one.esx):
+                with one.step("compute registered"):
+                    one.cloud.up("esx1")
+                for part in shared:
+                    part(one)
+        for part in OWN:
+            if part.__name__ in wanted:
+                part(one)
+        with one.step("nothing is left on the host"):
+            assert left(one.esx) == clean, left(one.esx)
+    if one.step.failed:
+        sys.exit(f"failed: {', '.join(one.step.failed)}")
 
 
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:]))
+    main()

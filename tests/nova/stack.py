@@ -10,6 +10,7 @@ import os
 import shutil
 import socket
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -45,6 +46,8 @@ NOVA = """\
 transport_url = {rabbit}
 my_ip = 127.0.0.1
 state_path = {folder}/nova-state
+# On a machine that others use too.
+rpc_response_timeout = 300
 allow_resize_to_same_host = true
 log_file = {folder}/{name}.log
 [api]
@@ -88,6 +91,7 @@ compute_driver = {driver}
 vif_plugging_is_fatal = false
 vif_plugging_timeout = 0
 resume_guests_state_on_host_boot = false
+report_interval = 2
 state_path = {state}
 log_file = {folder}/{name}.log
 [mks]
@@ -149,11 +153,13 @@ class Stack:
     broker: Broker
     python: Path
     environment: Mapping[str, str]
-    values: dict[str, Any] = field(repr=False)
+    _token: tuple[float, str] = field(default=(0.0, ""), init=False, repr=False)
 
-    def token(self, user: str = SERVICE) -> str:
-        """Return a token of the administrator, or of another user for the project of that name."""
-        return self.keystone.token(user, project="service" if user == SERVICE else user)
+    def token(self) -> str:
+        """Return a token of the administrator, a new one every ten minutes."""
+        if time.monotonic() - self._token[0] > 600:
+            self._token = (time.monotonic(), self.keystone.token(SERVICE, project="service"))
+        return self._token[1]
 
     @contextmanager
     def compute(
@@ -242,7 +248,7 @@ def stack(folder: Path) -> Iterator[Stack]:
             stack.enter_context(running(f"nova-{name}", argv, log, env=environment))
         yield Stack(
             folder, images.keystone, images, urls["nova"], urls["neutron"], broker, python,
-            environment, values,
+            environment,
         )  # fmt: skip
 
 

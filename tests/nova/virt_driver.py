@@ -104,23 +104,40 @@ class ESXConnectionTestCase(test_virt_drivers._VirtDriverTestCase, test.TestCase
                 ask()
             assert "must have one ESX host for this, got 2" in str(caught.exception)
 
+    def _service(self) -> tuple[bool, str | None]:
+        """Return whether the service is disabled, and why."""
+        found = objects.Service.get_by_compute_host(self.ctxt, CONF.host)
+        return found.disabled, found.disabled_reason
+
     def test_a_service_that_an_operator_has_disabled_stays_so(self) -> None:
         """A host that answers again ends only what its absence began."""
-
-        def state() -> tuple[bool, str | None]:
-            found = objects.Service.get_by_compute_host(self.ctxt, CONF.host)
-            return found.disabled, found.disabled_reason
-
         objects.Service(self.ctxt, host=CONF.host, binary="nova-compute", topic="compute").create()
         self.connection.set_host_enabled(False)
         self.connection._react(HostBack("n"))
-        assert state() == (True, "disabled by set_host_enabled")
+        assert self._service() == (True, "disabled by set_host_enabled")
         self.connection.set_host_enabled(True)
-        assert state() == (False, None)
+        assert self._service() == (False, None)
         self.connection._react(HostAway("n", "no route"))
-        assert state() == (True, "AUTO: no route")
+        assert self._service() == (True, "AUTO: no route")
         self.connection._react(HostBack("n"))
-        assert state() == (False, None)
+        assert self._service() == (False, None)
+
+    def test_a_service_whose_host_has_no_datastore_for_machines_is_disabled(self) -> None:
+        """Placement has no disk to offer then, and shows no reason."""
+        objects.Service(self.ctxt, host=CONF.host, binary="nova-compute", topic="compute").create()
+        (name,) = self.connection.get_available_nodes()
+        self.flags(group="esx", datastore_regex="other.*")
+        self.connection.get_available_resource(name)
+        reason = (
+            "AUTO: no accessible datastore matches datastore_regex 'other.*'. "
+            "The host has: datastore1."
+        )
+        assert self._service() == (True, reason)
+        self.connection._react(HostBack(name))
+        assert self._service() == (True, reason)
+        self.flags(group="esx", datastore_regex=".*")
+        self.connection.get_available_resource(name)
+        assert self._service() == (False, None)
 
     def test_a_service_that_has_ended_opens_no_connection(self) -> None:
         """Nova ends the driver while builds still run, and they go on."""

@@ -39,12 +39,13 @@ from vimdriver.nova._faults import state_number, translated_build
 from vimdriver.nova._hosts import Hosts, Node, configured, management_address
 from vimdriver.nova._service_user import service_tokens
 from vimdriver.nova._snapshots import SnapshotImage
-from vimlib.errors import UsageError, VimlibError
+from vimlib.errors import NotFoundError, UsageError, VimlibError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from vimdriver._driver import ESXDriver
+    from vimdriver._host import DatastoreInfo
     from vimdriver._images import Glance
     from vimdriver._instances.types import Instance
 
@@ -75,6 +76,8 @@ class ESXNovaDriver(HostAccess):
         self._compute_id: str | None = None
         # Nova's reactions to reports call the conductor, which the loop must not wait for.
         self._reports: ThreadPoolExecutor | None = None
+        # Hosts that have no datastore for machines, and are disabled for that.
+        self._without_datastore: set[str] = set()
 
     # -- the service ---------------------------------------------------------------------------
 
@@ -157,6 +160,7 @@ class ESXNovaDriver(HostAccess):
         node = self._node(nodename)
         found = self._ask(node, lambda esx: esx.host_capacity())
         uuid = found.identity.uuid if len(self._all().nodes) > 1 else self._compute_id
+        self._offer(node.name, found.datastores)
         stores = resources.usable(found.datastores, self._pattern)
         return resources.available(found, stores, nodename=node.name, uuid=uuid)
 
@@ -717,7 +721,20 @@ class ESXNovaDriver(HostAccess):
                 self._set_node(node, False, f"{_AUTO}{why}")
             case HostBack(node):
                 log.info("host %s answers", node)
-                self._set_node(node, True, "")
+                if node not in self._without_datastore:
+                    self._set_node(node, True, "")
+
+    def _offer(self, node: str, datastores: Iterable[DatastoreInfo]) -> None:
+        """Disable a host while it has no datastore for machines: placement shows no reason."""
+        try:
+            resources.emptiest(datastores, self._pattern)
+        except NotFoundError as error:
+            self._without_datastore.add(node)
+            self._set_node(node, False, f"{_AUTO}{mapped.reason(error)}")
+            return
+        if node in self._without_datastore:
+            self._without_datastore.discard(node)
+            self._set_node(node, True, "")
 
     def _set_node(self, node: str, enabled: bool, why: str) -> None:
         """Enable or disable a host: by the service, or one of several by its resource provider."""

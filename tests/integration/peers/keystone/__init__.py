@@ -8,18 +8,24 @@ from __future__ import annotations
 
 import getpass
 import grp
+import http.client
+import json
 import os
+import re
 import secrets
+import signal
 import tempfile
+import time
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 
 from tests.integration.peers.environment import environment
-from tests.integration.peers.openstack import GUNICORN, call, served
-from tests.integration.peers.process import Process, listening_socket, run
+from tests.integration.peers.openstack import GUNICORN, START_SECONDS, call, served
+from tests.integration.peers.process import PeerError, Process, listening_socket, run
 
 CONSTRAINTS = Path(__file__).with_name("constraints.txt")
 REQUIREMENT = "keystone==30.0.0"
@@ -52,6 +58,7 @@ class Keystone:
 
     url: str
     process: Process = field(repr=False)
+    config: Path = field(repr=False)
 
     def token(self, user: str, password: str | None = None, project: str | None = None) -> str:
         """Return a token of a user for a project, by default the one with the user's name.
@@ -65,6 +72,43 @@ class Keystone:
         body = {"auth": {"identity": identity, "scope": scope}}
         headers, _ = call("POST", f"{self.url}/auth/tokens", body)
         return headers["X-Subject-Token"]
+
+    def short_token(self, user: str, project: str, seconds: int) -> tuple[str, float]:
+        """Return a token that is valid for some seconds, and the time at which it expires.
+
+        The workers are restarted twice: Keystone has one lifetime for all tokens.
+        """
+        text = self.config.read_text()
+        usual = int(re.findall(r"(?m)^expiration = (\d+)$", text)[0])
+        self.config.write_text(text.replace(f"expiration = {usual}\n", f"expiration = {seconds}\n"))
+        try:
+            token = self._issued(user, project, lambda left: left <= seconds)
+        finally:
+            self.config.write_text(text)
+        end = time.time() + self._seconds_left(token)
+        self._issued(user, project, lambda left: left > seconds)
+        return token, end
+
+    def _issued(self, user: str, project: str, wanted: Callable[[float], bool]) -> str:
+        """Restart the workers until a token has the lifetime that the configuration has now."""
+        self.process.popen.send_signal(signal.SIGHUP)
+        end = time.monotonic() + START_SECONDS
+        while time.monotonic() < end:
+            with suppress(OSError, http.client.HTTPException):  # its worker has just ended
+                token = self.token(user, project=project)
+                if wanted(self._seconds_left(token)):
+                    return token
+            time.sleep(0.2)
+        raise PeerError(f"keystone has the old lifetime of tokens\n{self.process.tail()}")
+
+    def _seconds_left(self, token: str) -> float:
+        """Return how many seconds a token is still valid."""
+        request = urllib.request.Request(f"{self.url}/auth/tokens")
+        request.add_header("X-Auth-Token", token)
+        request.add_header("X-Subject-Token", token)
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            end: str = json.load(answer)["token"]["expires_at"]
+        return datetime.fromisoformat(end).timestamp() - time.time()
 
     def revoke(self, token: str) -> None:
         """Revoke a token."""
@@ -101,7 +145,7 @@ def keystone(image_url: str, *, token_seconds: int = 3600) -> Iterator[Keystone]
             path="/v3",
             status=200,
         ) as process:
-            server = Keystone(url, process)
+            server = Keystone(url, process, config)
             _populate(server, server.token("admin", admin_password), image_url)
             yield server
 
