@@ -146,7 +146,7 @@ class Cloud:
 
 
 class Calls:
-    """The calls that a host has seen, from now on, without those of any connection."""
+    """The calls that a host has seen from now on."""
 
     def __init__(self, esx: dict[str, str]) -> None:
         self._trace = Path(esx["trace"])

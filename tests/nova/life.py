@@ -150,15 +150,16 @@ def token(scene: Scene) -> None:
 def faults(scene: Scene) -> None:
     """Wrong requests: one readable fault each, and nothing left."""
     cloud = scene.cloud
-    wrong = scene.services.folder / "wrong.vmdk"
-    wrong.write_bytes(b"not a disk " * 4096)
+    # Glance looks at the header alone.
+    wrong = make_image(scene.services.folder, "monolithicSparse", mib=4, seed=77).path
+    os.truncate(wrong, wrong.stat().st_size // 2)
     for name, given, text in (
         (
             "flavor",
             {"flavorRef": cloud.flavors["odd"]},
             "memory_mb must be a multiple of 4, at least 4, got 65",
         ),
-        ("image", {"imageRef": cloud.upload(wrong, "vmdk")}, "vmdk"),
+        ("image", {"imageRef": cloud.upload(wrong, "vmdk")}, "image refused by rule tables.entry"),
         (
             "network",
             {"networks": [{"uuid": cloud.make_network("flat", "flat", ("10.1.0.0/24",))}]},

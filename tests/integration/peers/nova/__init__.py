@@ -11,6 +11,7 @@ import tempfile
 from pathlib import Path
 
 from tests.integration.peers.environment import environment
+from tests.integration.peers.openstack import GUNICORN
 
 CONSTRAINTS = Path(__file__).with_name("constraints.txt")
 RELEASE = os.environ.get("VIMLIB_NOVA_RELEASE", "34.0.0")
@@ -21,6 +22,7 @@ REQUIREMENTS = (
     "oslotest",
     *("wsgi-intercept", "webtest"),
     "pymysql",
+    GUNICORN,
     # Ours, without the package itself: the tests run it from the sources.
     *("aiohttp", "aiohappyeyeballs", "lxml", "msgspec", "pycdlib"),
 )
