@@ -17,6 +17,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from tests.integration.peers.images import Kind, make_image
 from tests.integration.peers.openstack import call
@@ -32,7 +33,7 @@ FORMATS: tuple[tuple[Kind, dict[str, str]], ...] = (
     ("streamOptimized", {"vmware_disktype": "streamOptimized"}),
 )
 # What is done to one server, and the status after it; `m` is the larger flavor.
-LIFE = (
+LIFE: tuple[tuple[str, dict[str, str] | None, str], ...] = (
     ("os-stop", None, "SHUTOFF"),
     ("os-start", None, "ACTIVE"),
     ("reboot", {"type": "HARD"}, "ACTIVE"),
@@ -170,7 +171,7 @@ def faults(scene: Scene) -> None:
             refused(cloud, name, text, **given)
 
 
-def refused(cloud: Cloud, name: str, text: str, **given: object) -> None:
+def refused(cloud: Cloud, name: str, text: str, **given: Any) -> None:
     """Boot a server that cannot be; its fault has a text."""
     server = cloud.boot(f"fault-{name.replace(' ', '-')}", **given)
     fault = cloud.wait(server, "ERROR")["fault"]["message"]
@@ -324,11 +325,12 @@ def transfer(scene: Scene) -> None:
     with scene.step("an image through nova and through vimctl"):
         with services.compute("esx1", scene.esx) as compute:
             cloud.up("esx1")
+            ways: tuple[tuple[str, Callable[[], float], Callable[[str], None]], ...] = (
+                ("nova", partial(cpu_seconds, compute), partial(booted, cloud)),
+                ("vimctl", lambda: sum(os.times()[2:4]), partial(pushed, scene)),
+            )
             for at in range(3):
-                for way, used, bring in (
-                    ("nova", partial(cpu_seconds, compute), partial(booted, cloud)),
-                    ("vimctl", lambda: sum(os.times()[2:4]), partial(pushed, scene)),
-                ):
+                for way, used, bring in ways:
                     cpu, read = [], []
                     for mib in (4, 260):
                         image = image_of(cloud, 1000 + 2 * at + (way == "nova"), mib)
