@@ -200,6 +200,7 @@ class ESXDriver:
     create_switch = vswitches.create_switch
     remove_switch = vswitches.remove_switch
     set_mtu = vswitches.set_mtu
+    set_switch = vswitches.set_switch
     set_port_group = vswitches.set_port_group
     set_autostart = autostart.set_autostart
     enter_maintenance = maintenance.enter_maintenance

@@ -127,6 +127,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "network create-switch": ("verbs:create_switch", "Create a standard switch."),
     "network remove-switch": ("verbs:remove_switch", "Remove a standard switch."),
     "network set-mtu": ("verbs:set_mtu", "Set the MTU of a standard switch."),
+    "network set-switch": ("verbs:set_switch", "Change the policies of a standard switch."),
     "network set": ("verbs:set_port_group", "Change the policies of a port group."),
     "network ls": ("network:ls", "List the host's port groups."),
     "network ensure-vlan": ("verbs:ensure_vlan", "Create a port group for a VLAN."),

@@ -3,52 +3,34 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeAlias, TypeVar
-
-from msgspec.structs import replace
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from vimdriver._host.managers import read_manager
+from vimdriver._networks.policies import (
+    Allow,
+    Balancing,
+    GroupAllow,
+    GroupBalancing,
+    GroupYesNo,
+    Policy,
+    PolicyChange,
+    YesNo,
+    changed,
+    policy_of,
+    with_fields,
+)
 from vimdriver._networks.port_groups import check_vlan
 from vimdriver._verbs import Host, Plan, Run, Step, Within, query, returns, verb
 from vimdriver.errors import NetworkNotFoundError, PhysicalNICNotFoundError
 from vimlib import vim25
 from vimlib._text import printable
 from vimlib.errors import HostStateError, UsageError
-from vimlib.model import DataObject
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 MTU: Final = Within(1280, 9000)
 """Bytes that hosts take: `HostVirtualSwitchSpec.mtu`."""
-
-D = TypeVar("D", bound=DataObject)
-
-Allow: TypeAlias = Literal["accept", "reject", "inherit"]
-"""A security policy; `inherit` takes that of the switch."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Policy:
-    """The policies of a switch, or of a port group where it differs from its switch."""
-
-    active: tuple[str, ...] | None
-    """Physical NICs in use, in their order; None is inherited."""
-    standby: tuple[str, ...] | None
-    balancing: str | None
-    """As `loadbalance_srcid`; None is inherited."""
-    promiscuous: bool | None
-    mac_changes: bool | None
-    forged: bool | None
-    """Whether frames with another source address than the NIC's pass."""
-
-    def to_json(self) -> dict[str, Any]:
-        """Return its fields of a row."""
-        plain = {name: getattr(self, name) for name in self.__slots__}
-        return plain | {
-            name: None if plain[name] is None else list(plain[name])
-            for name in ("active", "standby")
-        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,27 +94,6 @@ class VMkernelAdapter:
         return plain | {"addresses": list(self.addresses)}
 
 
-def _with(data: D, **changes: Any) -> D:
-    """Return a data object with changed fields."""
-    given: Any = data
-    made: D = replace(given, **changes)
-    return made
-
-
-def _policy(found: vim25.HostNetworkPolicy | None) -> Policy:
-    teaming = found.nicTeaming if found else None
-    order = teaming.nicOrder if teaming else None
-    security = found.security if found else None
-    return Policy(
-        active=None if order is None else tuple(order.activeNic or ()),
-        standby=None if order is None else tuple(order.standbyNic or ()),
-        balancing=teaming.policy if teaming else None,
-        promiscuous=security.allowPromiscuous if security else None,
-        mac_changes=security.macChanges if security else None,
-        forged=security.forgedTransmits if security else None,
-    )
-
-
 async def _read(host: Host) -> tuple[vim25.HostNetworkSystem, vim25.HostNetworkInfo]:
     row = await read_manager(host.client, vim25.HostNetworkSystem, "networkSystem", "networkInfo")
     return host.client.bind(row.obj), row.require("networkInfo")
@@ -148,7 +109,7 @@ def _switch(info: vim25.HostNetworkInfo, one: vim25.HostVirtualSwitch) -> Virtua
         port_groups=tuple(
             sorted(g.spec.name for g in info.portgroup or [] if g.spec.vswitchName == one.name)
         ),
-        policy=_policy(one.spec.policy),
+        policy=policy_of(one.spec.policy),
     )
 
 
@@ -177,6 +138,15 @@ def _check_nics(info: vim25.HostNetworkInfo, names: Iterable[str]) -> None:
             raise PhysicalNICNotFoundError(name=name, known=known)
 
 
+def _check_uplinks(
+    info: vim25.HostNetworkInfo, switch: vim25.HostVirtualSwitch, change: PolicyChange
+) -> None:
+    uplinks = sorted(_switch(info, switch).uplinks)
+    for nic in (*change.active, *change.standby):
+        if nic not in uplinks:
+            raise PhysicalNICNotFoundError(name=nic, known=uplinks)
+
+
 def _check_mtu(mtu: int) -> None:
     if not MTU.least <= mtu <= MTU.most:
         raise UsageError(f"mtu must be {MTU.least:g} to {MTU.most:g}, got {mtu}", field="mtu")
@@ -202,7 +172,7 @@ def _group(one: vim25.HostPortGroup) -> PortGroupPolicy:
         name=spec.name,
         vlan=spec.vlanId,
         vswitch=spec.vswitchName,
-        policy=_policy(spec.policy),
+        policy=policy_of(spec.policy),
     )
 
 
@@ -340,7 +310,7 @@ async def set_mtu(host: Host, switch: str, mtu: Annotated[int, MTU]) -> Plan[Vir
     _check_mtu(mtu)
     system, info = await _read(host)
     found = _find_switch(info, switch)
-    spec = _with(found.spec, mtu=mtu)
+    spec = with_fields(found.spec, mtu=mtu)
 
     async def probe(run: Run) -> bool | None:
         _, now = await _read(run.host)
@@ -362,6 +332,72 @@ async def set_mtu(host: Host, switch: str, mtu: Annotated[int, MTU]) -> Plan[Vir
 
 
 @verb
+async def set_switch(
+    host: Host,
+    name: str,
+    *,
+    active: tuple[str, ...] = (),
+    standby: tuple[str, ...] = (),
+    balancing: Balancing | None = None,
+    notify_switches: YesNo | None = None,
+    failback: YesNo | None = None,
+    promiscuous: Allow | None = None,
+    mac_changes: Allow | None = None,
+    forged: Allow | None = None,
+) -> Plan[VirtualSwitch]:
+    """Change a switch's teaming and security policy (`UpdateVirtualSwitch`); values not given stay.
+
+    Port groups inherit it where they have none of their own. Cancelling waits for the call.
+
+    Args:
+        name: Of the switch.
+        active: Physical NICs in use, in their order. If only one of the two is given, the other one
+            keeps its NICs without those given.
+        standby: Physical NICs that take over.
+        balancing: How traffic is spread over the active NICs.
+        notify_switches: Whether physical switches are notified when another NIC takes over.
+        failback: Whether an active NIC whose link is back carries traffic again.
+        promiscuous: Whether NICs see the frames of others.
+        mac_changes: Whether guests may change their address.
+        forged: Whether frames with another source address pass.
+
+    Raises:
+        UsageError: Nothing to change.
+        NetworkNotFoundError: The host has no such switch.
+        PhysicalNICNotFoundError: The switch has no such NIC.
+    """
+    change = PolicyChange(
+        active=active, standby=standby, balancing=balancing, notify_switches=notify_switches,
+        failback=failback, promiscuous=promiscuous, mac_changes=mac_changes, forged=forged,
+    )  # fmt: skip
+    if not change:
+        raise UsageError("at least one change is required", field="balancing")
+    system, info = await _read(host)
+    found = _find_switch(info, name)
+    _check_uplinks(info, found, change)
+    policy = changed(found.spec.policy, None, change)
+    spec = with_fields(found.spec, policy=policy)
+
+    async def probe(run: Run) -> bool | None:
+        _, now = await _read(run.host)
+        return (policy_of(_find_switch(now, name).spec.policy) == policy_of(policy)) or None
+
+    step = Step[Any](
+        title=f"change the policy of switch {name} (UpdateVirtualSwitch)",
+        call=lambda run: system.UpdateVirtualSwitch(name, spec),
+        probe=probe,
+        idempotent=True,
+    )
+
+    async def result(run: Run) -> VirtualSwitch:
+        _, now = await _read(run.host)
+        return _switch(now, _find_switch(now, name))
+
+    done = policy == found.spec.policy
+    return Plan(f"change switch {name}", () if done else (step,), result)
+
+
+@verb
 async def set_port_group(
     host: Host,
     name: str,
@@ -369,13 +405,16 @@ async def set_port_group(
     vlan: Annotated[int | None, Within(0, 4094)] = None,
     active: tuple[str, ...] = (),
     standby: tuple[str, ...] = (),
-    promiscuous: Allow | None = None,
-    mac_changes: Allow | None = None,
-    forged: Allow | None = None,
+    balancing: GroupBalancing | None = None,
+    notify_switches: GroupYesNo | None = None,
+    failback: GroupYesNo | None = None,
+    promiscuous: GroupAllow | None = None,
+    mac_changes: GroupAllow | None = None,
+    forged: GroupAllow | None = None,
 ) -> Plan[PortGroupPolicy]:
     """Change a port group's VLAN, teaming and security policy (`UpdatePortGroup`); values not given stay.
 
-    Cancelling waits for the call.
+    `inherit` takes the value of the switch. Cancelling waits for the call.
 
     Args:
         name: Of the port group.
@@ -383,6 +422,9 @@ async def set_port_group(
         active: Physical NICs in use, in their order. If only one of the two is given, the other one
             keeps its NICs, those of the switch where it inherits them, without those given.
         standby: Physical NICs that take over.
+        balancing: How traffic is spread over the active NICs.
+        notify_switches: Whether physical switches are notified when another NIC takes over.
+        failback: Whether an active NIC whose link is back carries traffic again.
         promiscuous: Whether NICs see the frames of others.
         mac_changes: Whether guests may change their address.
         forged: Whether frames with another source address pass.
@@ -392,31 +434,27 @@ async def set_port_group(
         NetworkNotFoundError: The host has no such port group.
         PhysicalNICNotFoundError: Its switch has no such NIC.
     """
-    security = {
-        "allowPromiscuous": promiscuous,
-        "macChanges": mac_changes,
-        "forgedTransmits": forged,
-    }
-    if vlan is None and not active and not standby and not any(security.values()):
+    change = PolicyChange(
+        active=active, standby=standby, balancing=balancing, notify_switches=notify_switches,
+        failback=failback, promiscuous=promiscuous, mac_changes=mac_changes, forged=forged,
+    )  # fmt: skip
+    if vlan is None and not change:
         raise UsageError("at least one change is required", field="vlan")
     if vlan is not None:
         check_vlan(name, vlan)
     system, info = await _read(host)
     found = _find_group(info, name)
     switch = _find_switch(info, found.spec.vswitchName)
-    uplinks = _switch(info, switch).uplinks
-    for nic in (*active, *standby):
-        if nic not in uplinks:
-            raise PhysicalNICNotFoundError(name=nic, known=sorted(uplinks))
-    spec = _with(
+    _check_uplinks(info, switch, change)
+    spec = with_fields(
         found.spec,
         vlanId=found.spec.vlanId if vlan is None else vlan,
-        policy=_changed(found.spec.policy, switch.spec.policy, active, standby, security),
+        policy=changed(found.spec.policy, switch.spec.policy, change),
     )
 
     async def probe(run: Run) -> bool | None:
         _, now = await _read(run.host)
-        wanted = _policy(spec.policy), spec.vlanId
+        wanted = policy_of(spec.policy), spec.vlanId
         one = _group(_find_group(now, name))
         return ((one.policy, one.vlan) == wanted) or None
 
@@ -432,36 +470,3 @@ async def set_port_group(
         return _group(_find_group(now, name))
 
     return Plan(f"change port group {name}", (step,), result)
-
-
-def _changed(
-    old: vim25.HostNetworkPolicy | None,
-    inherited: vim25.HostNetworkPolicy | None,
-    active: tuple[str, ...],
-    standby: tuple[str, ...],
-    security: dict[str, Allow | None],
-) -> vim25.HostNetworkPolicy:
-    """Return a policy with changes. No I/O."""
-    policy = old or vim25.HostNetworkPolicy()
-    if active or standby:
-        teaming = policy.nicTeaming or vim25.HostNicTeamingPolicy()
-        of_switch = inherited.nicTeaming if inherited else None
-        order = teaming.nicOrder or (of_switch.nicOrder if of_switch else None)
-        order = order or vim25.HostNicOrderPolicy()
-        order = vim25.HostNicOrderPolicy(
-            activeNic=list(active) or _without(order.activeNic, standby),
-            standbyNic=list(standby) or _without(order.standbyNic, active),
-        )
-        policy = _with(policy, nicTeaming=_with(teaming, nicOrder=order))
-    words: dict[str, bool | None] = {"accept": True, "reject": False, "inherit": None}
-    changes: dict[str, Any] = {
-        field: words[word] for field, word in security.items() if word is not None
-    }
-    if changes:
-        before = policy.security or vim25.HostNetworkSecurityPolicy()
-        policy = _with(policy, security=_with(before, **changes))
-    return policy
-
-
-def _without(names: Iterable[str] | None, taken: Iterable[str]) -> list[str]:
-    return [name for name in names or () if name not in taken]

@@ -265,6 +265,7 @@ SCENARIOS: dict[str, Scenario] = {
     "create_switch": machine(lambda d: d.create_switch("lab")),
     "remove_switch": machine(lambda d: d.remove_switch("lab"), lambda d: d.create_switch("lab")),
     "set_mtu": machine(lambda d: d.set_mtu("vSwitch0", 9000)),
+    "set_switch": machine(lambda d: d.set_switch("vSwitch0", balancing="loadbalance_ip")),
     "set_port_group": machine(move_group),
     "ensure_vlan": machine(lambda d: d.ensure_vlan("blue", 42)),
     "remove_vlan": machine(lambda d: d.remove_vlan("blue"), lambda d: d.ensure_vlan("blue", 42)),

@@ -108,6 +108,7 @@ USUAL: dict[str, dict[str, Any]] = {
     "set_host_option": {"key": "UserVars.SuppressShellWarning", "value": "1"},
     "set_mtu": {"switch": "vSwitch0", "mtu": 9000},
     "set_port_group": {"name": "VM Network", "vlan": 5},
+    "set_switch": {"name": "vSwitch0", "balancing": "loadbalance_ip"},
     "set_ruleset": {"ruleset": "CIMSLP", "state": "closed"},
     "set_service_policy": {"service": "TSM-SSH", "policy": "on"},
     "set_time_servers": {"servers": ("ntp1",)},
@@ -167,6 +168,9 @@ VLANS: list[Row] = [
     (-1, UsageError, "vlan must be 0 .* to 4094, got -1"),
     (4095, UsageError, "vlan must be 0 .* to 4094, got 4095"),
 ]
+POLICIES = (
+    "balancing", "notify_switches", "failback", "promiscuous", "mac_changes", "forged",
+)  # fmt: skip
 MTUS: list[Row] = [
     (1279, UsageError, "mtu must be 1280 to 9000, got 1279"),
     (9001, UsageError, "mtu must be 1280 to 9000, got 9001"),
@@ -399,15 +403,19 @@ BAD: dict[str, dict[str, list[Row]]] = {
         "vlan": VLANS,
         "active": UPLINKS,
         "standby": UPLINKS,
-        "promiscuous": [among("promiscuous", "maybe")],
-        "mac_changes": [among("mac_changes", "maybe")],
-        "forged": [among("forged", "maybe")],
+        **{name: [among(name, "maybe")] for name in POLICIES},
     },
     "set_ruleset": {
         "ruleset": [("none", NotFoundError, "ruleset not found on .*: 'none'")],
         "state": [among("state", "ajar")],
     },
     "set_service_policy": {"service": SERVICES, "policy": [among("policy", "maybe")]},
+    "set_switch": {
+        "name": SWITCHES,
+        "active": UPLINKS,
+        "standby": UPLINKS,
+        **{name: [among(name, "inherit")] for name in POLICIES},
+    },
     "set_time_servers": {
         "servers": [
             ((), UsageError, r"servers must be at least one name or address each, got \(\)"),

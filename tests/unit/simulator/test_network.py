@@ -52,3 +52,24 @@ async def test_a_switch_has_so_many_ports_as_a_host_gives(
         with pytest.raises(vim25.InvalidArgument) as caught:
             await call(method, system, vswitchName=name, spec=spec)
         assert caught.value.invalidProperty == "spec.numPorts"
+
+
+async def test_load_balancing_is_one_of_those_that_the_host_shows(make: Callable[..., Any]) -> None:
+    call = await make()
+    system = call.esx.networks.ref
+    known = call.esx.networks._capabilities().nicTeamingPolicy
+    assert "loadbalance_ip" in known
+    policy = vim25.HostNetworkPolicy(nicTeaming=vim25.HostNicTeamingPolicy(policy="round_robin"))
+    switch = vim25.HostVirtualSwitchSpec(numPorts=64, policy=policy)
+    group = vim25.HostPortGroupSpec(
+        name="VM Network", vlanId=0, vswitchName="vSwitch0", policy=policy
+    )
+    for method, given in (
+        (vim25.HostNetworkSystem.AddVirtualSwitch, {"vswitchName": "new", "spec": switch}),
+        (vim25.HostNetworkSystem.UpdateVirtualSwitch, {"vswitchName": "vSwitch0", "spec": switch}),
+        (vim25.HostNetworkSystem.AddPortGroup, {"portgrp": group}),
+        (vim25.HostNetworkSystem.UpdatePortGroup, {"pgName": "VM Network", "portgrp": group}),
+    ):
+        with pytest.raises(vim25.InvalidArgument) as caught:
+            await call(method, system, **given)
+        assert caught.value.invalidProperty == "spec.policy.nicTeaming.policy"

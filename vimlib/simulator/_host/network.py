@@ -408,9 +408,9 @@ def _merged(base: Any, over: Any) -> Any:
     for name, value in asdict(over).items():
         if value is not None and value != []:
             old = getattr(base, name)
-            given[name] = (
-                _merged(old, value) if hasattr(type(value), "_wire_") and old is not None else value
-            )
+            # An order of NICs is one value: an empty list of it empties the list.
+            parts = hasattr(type(value), "_wire_") and type(value) is not vim25.HostNicOrderPolicy
+            given[name] = _merged(old, value) if parts and old is not None else value
     return replace(base, **given)
 
 
@@ -434,12 +434,20 @@ def _check_vlan(vlan: int) -> None:
         raise invalid_argument("vlanId")
 
 
+def _check_teaming(system: NetworkSystem, policy: Any) -> None:
+    teaming = policy.nicTeaming if policy else None
+    known = networking.net_capabilities(system.registry.release).nicTeamingPolicy
+    if teaming is not None and teaming.policy and teaming.policy not in known:
+        raise invalid_argument("spec.policy.nicTeaming.policy", teaming.policy)
+
+
 @handles(NetworkSystem, "AddPortGroup")
 def add_port_group(system: NetworkSystem, call: Call) -> None:
     """Add a port group."""
     system.registry.require_licence()
     spec = call.args["portgrp"]
     _check_vlan(spec.vlanId)
+    _check_teaming(system, spec.policy)
     if not spec.name or len(spec.name) > 255:
         raise invalid_argument("name")
     if spec.name in system.groups:
@@ -458,6 +466,7 @@ def update_port_group(system: NetworkSystem, call: Call) -> None:
     if group is None:
         raise no_such_item(name)
     _check_vlan(spec.vlanId)
+    _check_teaming(system, spec.policy)
     if spec.vswitchName not in system.switches:
         raise no_such_item(spec.vswitchName)
     if spec.name != name:
@@ -533,6 +542,7 @@ def add_virtual_switch(system: NetworkSystem, call: Call) -> None:
         raise with_message(vim25.AlreadyExists(name=name))
     if spec is not None:
         _check_ports(spec.numPorts)
+        _check_teaming(system, spec.policy)
     pnics = _bridge(system, name, spec)
     system.switches[name] = Switch(
         name,
@@ -553,6 +563,7 @@ def update_virtual_switch(system: NetworkSystem, call: Call) -> None:
     if switch is None:
         raise no_such_item(name)
     _check_ports(spec.numPorts)
+    _check_teaming(system, spec.policy)
     switch.pnics = _bridge(system, name, spec)
     switch.ports = spec.numPorts
     switch.mtu = spec.mtu or switch.mtu

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 from tests.unit.driver.hosted import Beside, Hosted, hosted
 from vimdriver._driver import ESXDriver
 from vimdriver._instances.autostart import _took
-from vimdriver._networks.switches import _changed, _policy
+from vimdriver._networks.policies import Balancing, PolicyChange, changed, policy_of
 from vimlib import vim25
 from vimlib.errors import HostStateError, NotFoundError, UsageError
 
@@ -81,6 +82,11 @@ CHANGES: dict[str, tuple[Act, str, Callable[[Any], bool]]] = {
     ),
     "mtu": (
         lambda d: d.set_mtu("vSwitch0", 9000), "UpdateVirtualSwitch", lambda r: r.mtu == 9000,
+    ),
+    "switch": (
+        lambda d: d.set_switch("vSwitch0", balancing="loadbalance_ip", failback="no"),
+        "UpdateVirtualSwitch",
+        lambda r: (r.policy.balancing, r.policy.failback) == ("loadbalance_ip", False),
     ),
     "port group": (
         lambda d: d.set_port_group("VM Network", vlan=7, promiscuous="accept"),
@@ -151,6 +157,13 @@ REFUSED: dict[str, tuple[Act, type[Exception], str]] = {
     "full switch": (lambda d: d.remove_switch("vSwitch0"), HostStateError, "VM Network"),
     "stop delay": (
         lambda d: d.set_autostart("vm-0", stop_delay=-2), UsageError, "stop_delay must be at least 0 s",
+    ),
+    "policy of a switch": (lambda d: d.set_switch("vSwitch0"), UsageError, "at least one change"),
+    "NIC of a switch": (lambda d: d.set_switch("vSwitch0", active=("vmnic1",)), NotFoundError, "vmnic0"),
+    "balancing": (
+        lambda d: d.set_switch("vSwitch0", balancing="inherit"),  # type: ignore[arg-type]
+        UsageError,
+        "balancing must be one of loadbalance_srcid, loadbalance_srcmac, loadbalance_ip, failover_explicit",
     ),
     "nothing": (lambda d: d.set_port_group("VM Network"), UsageError, "at least one change"),
     "group": (lambda d: d.set_port_group("none", vlan=1), NotFoundError, "VM Network"),
@@ -295,8 +308,62 @@ def test_the_nics_that_are_not_given_stay(own: bool) -> None:
         ((), two, (one, two)),
         (three, one, (three, one)),
     ):
-        found = _policy(_changed(group, switch, active, standby, {}))
+        change = PolicyChange(active=active, standby=standby)
+        found = policy_of(changed(group, switch, change))
         assert (found.active, found.standby) == wanted
+
+
+BALANCING = ("loadbalance_srcid", "loadbalance_srcmac", "loadbalance_ip", "failover_explicit")
+
+
+@pytest.mark.parametrize("balancing", BALANCING)
+async def test_teaming_of_a_switch_holds_for_port_groups_that_inherit_it(
+    balancing: Balancing, host: Hosted, driver: ESXDriver
+) -> None:
+    (before,) = await driver.switches()
+    assert (before.policy.balancing, before.policy.notify_switches, before.policy.failback) == (
+        "loadbalance_srcid", True, True,
+    )  # fmt: skip
+    own = await driver.set_port_group(
+        "VM Network", balancing="failover_explicit", notify_switches="no", failback="no"
+    )
+    assert (own.policy.balancing, own.policy.notify_switches, own.policy.failback) == (
+        "failover_explicit", False, False,
+    )  # fmt: skip
+    found = await driver.set_switch(
+        "vSwitch0", balancing=balancing, notify_switches="no", failback="no"
+    )
+    # All else is as it was.
+    assert found == replace(
+        before,
+        policy=replace(before.policy, balancing=balancing, notify_switches=False, failback=False),
+    )
+    assert computed(host) == ("failover_explicit", False, True)
+    await driver.set_switch("vSwitch0", notify_switches="yes", failback="yes")
+    inherits = await driver.set_port_group(
+        "VM Network", balancing="inherit", notify_switches="inherit", failback="inherit"
+    )
+    assert (inherits.policy.balancing, inherits.policy.notify_switches, inherits.policy.failback) == (
+        None, None, None,
+    )  # fmt: skip
+    assert computed(host) == (balancing, True, False)
+
+
+def computed(host: Hosted) -> tuple[str, bool, bool]:
+    """Return what the host takes for `VM Network`: load balancing, notification, rolling order."""
+    info = host.beside.call(host.esx.networks.info)
+    (group,) = [one for one in info.portgroup if one.spec.name == "VM Network"]
+    teaming = group.computedPolicy.nicTeaming
+    return teaming.policy, teaming.notifySwitches, teaming.rollingOrder
+
+
+async def test_the_order_of_a_switchs_nics_is_replaced(host: Hosted, driver: ESXDriver) -> None:
+    made = await driver.create_switch("lab", uplinks=("vmnic1", "vmnic10"))
+    assert (made.policy.active, made.policy.standby) == (("vmnic1", "vmnic10"), ())
+    found = await driver.set_switch("lab", standby=("vmnic1",))
+    assert (found.policy.active, found.policy.standby) == (("vmnic10",), ("vmnic1",))
+    found = await driver.set_switch("lab", active=("vmnic1", "vmnic10"))
+    assert (found.policy.active, found.policy.standby) == (("vmnic1", "vmnic10"), ())
 
 
 def test_a_host_may_forget_a_machine_that_it_no_longer_starts() -> None:
