@@ -42,7 +42,7 @@ def test_each_row_is_whole_and_its_test_exists(row: list[str]) -> None:
         return
     named = re.fullmatch(r"`([\w/]+\.py)(?:::(\w+))?`", row[5])
     assert named is not None, row[5]
-    found = defined_in(UNIT / named[1])
+    found = defined_in((ROOT if named[1].startswith("tests/") else UNIT) / named[1])
     assert found
     if named[2] is not None:
         assert named[2] in found

@@ -18,6 +18,7 @@ import tests.nova.threads  # noqa: F401  # first
 import fixtures
 import nova.conf
 from nova import exception, objects, test
+from nova.compute import power_state, task_states
 from nova.tests.unit.virt import test_virt_drivers
 from nova.virt import driver, fake
 from vimdriver._driver import ESXDriver
@@ -198,6 +199,40 @@ class ESXConnectionTestCase(test_virt_drivers._VirtDriverTestCase, test.TestCase
         instance, _ = self._get_running_instance()
         with self.assertRaises(exception.ImageNotFound):  # noqa: PT027
             self.connection.snapshot(self.ctxt, instance, instance.uuid, lambda **_: None)
+
+    def test_a_machine_is_started_after_the_boot_of_its_host(self) -> None:
+        """One that is off; a suspended one stays, since its memory would be lost."""
+        instance, network = self._get_running_instance()
+        for bring, wanted in (
+            (lambda: self.connection.power_off(instance), power_state.RUNNING),
+            (lambda: self.connection.suspend(self.ctxt, instance), power_state.SUSPENDED),
+        ):
+            bring()
+            self.connection.resume_state_on_host_boot(self.ctxt, instance, network, [])
+            assert self.connection.get_info(instance, use_cache=False).state == wanted
+
+    def test_a_machine_stays_while_its_resize_is_reverted(self) -> None:
+        """Nova destroys the resized machine then; ours is one machine."""
+        instance, network = self._get_running_instance()
+        instance.task_state = task_states.RESIZE_REVERTING
+        self.connection.destroy(self.ctxt, instance, network)
+        assert self.connection.instance_exists(instance)
+        instance.task_state = None
+        self.connection.destroy(self.ctxt, instance, network)
+        assert not self.connection.instance_exists(instance)
+
+    def test_a_capability_that_is_claimed_has_its_methods(self) -> None:
+        """Nova's API refuses by the flags what a driver does not have."""
+        base = driver.ComputeDriver
+        for flag, methods in (
+            ("supports_attach_interface", ("attach_interface", "detach_interface")),
+            ("has_imagecache", ("manage_image_cache",)),
+            ("supports_migrate_to_same_host", ("migrate_disk_and_power_off", "finish_migration")),
+        ):
+            assert self.connection.capabilities[flag]
+            for name in methods:
+                assert getattr(type(self.connection), name) is not getattr(base, name)
+        assert not self.connection.capabilities["supports_multiattach"]
 
     def test_diagnostics_have_what_the_guest_reports_of_its_network(self) -> None:
         """The helper in the guest writes its report where any process of the guest may write."""

@@ -15,6 +15,7 @@ EXTRA_CONFIG: Final = (
     "disk.EnableUUID",
     "guestinfo.*",
     "isolation.*",
+    "keyboard.typematicMinDelay",
     "log.*",
     "machine.id",
     "nvp.*",

@@ -291,6 +291,7 @@ class ESXNovaDriver(HostAccess):
                 disks=mapped.further_disks(instance, block_device_info),
                 config_drive=self._drive(instance, injected_files, admin_password, network_info),
                 power_on=power_on,
+                cores=_cores(instance, image_meta),
             )
             source = self._glance(context).image(image)
 
@@ -762,6 +763,12 @@ class ESXNovaDriver(HostAccess):
         with suppress(exception.ComputeHostNotFound):
             for found in objects.ComputeNodeList.get_all_by_host(admin, CONF.host):
                 self.virtapi.update_compute_provider_status(admin, found.uuid, enabled=enabled)
+
+
+def _cores(instance: Any, image_meta: Any) -> int:
+    """Return the cores of a socket that flavor and image ask for, as nova's rules choose them."""
+    topology = hardware.get_best_cpu_topology(instance.flavor, image_meta, allow_threads=False)
+    return int(topology.cores)
 
 
 def _info(name: str) -> Any:

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, cast
 
 from vimdriver._guestinfo import GuestConfig, Route
 from vimdriver._instances.disk_spec import DiskSpec
-from vimdriver._instances.hardware import HardwareSpec
 from vimdriver._instances.plan import guest_nic
 from vimdriver._instances.types import InstanceSpec, NICSpec
 from vimdriver.errors import (
@@ -23,6 +22,7 @@ from vimdriver.errors import (
     NoSpaceError,
     SourceRefusedError,
 )
+from vimdriver.nova._flavor import hardware_of
 from vimlib import vim25
 from vimlib._text import printable
 from vimlib.errors import NotFoundError, TransportError, UsageError, VimlibError
@@ -225,20 +225,6 @@ def further_disks(
     return tuple(DiskSpec(size_gb=size) for size in (*sizes, -(-swap // 1024)) if size)
 
 
-def hardware_of(properties: Any) -> HardwareSpec:
-    """Return the hardware that an image's properties ask for.
-
-    Raises:
-        UsageError: `hw_firmware_type` is neither bios nor uefi.
-    """
-    kind = properties.get("hw_firmware_type")
-    if kind not in (None, "bios", "uefi"):
-        raise UsageError(
-            f"hw_firmware_type must be bios or uefi, got {kind!r}", field="hw_firmware_type"
-        )
-    return HardwareSpec(firmware=None if kind is None else "efi" if kind == "uefi" else "bios")
-
-
 def spec_of(
     instance: Any,
     properties: Any,
@@ -249,6 +235,7 @@ def spec_of(
     disks: tuple[DiskSpec, ...] = (),
     config_drive: ConfigDrive | None = None,
     power_on: bool = True,
+    cores: int = 1,
 ) -> InstanceSpec:
     """Return the machine for an instance and its flavor; its serial port writes into a log.
 
@@ -268,7 +255,7 @@ def spec_of(
         disk_gb=flavor.root_gb or None,
         adapter=disk_adapter(properties),
         hostname=instance.hostname or None,
-        hardware=hardware_of(properties),
+        hardware=hardware_of(flavor, properties, cores),
         disks=disks,
         config_drive=config_drive,
         serial_log=True,

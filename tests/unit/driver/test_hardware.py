@@ -328,6 +328,13 @@ async def test_hardware_that_the_host_lacks_is_refused_before_anything_is_made(
             assert host.state() == state
 
 
+async def test_the_console_waits_before_it_repeats_keys(host: Hosted, image: Path) -> None:
+    delay = ("keyboard.typematicMinDelay", "2000000")
+    async with host.driver() as driver:
+        await driver.spawn(spec(image, extra_config=(delay,)))
+    assert delay in [(one.key, one.value) for one in config(host).extraConfig]
+
+
 async def test_a_full_datastore_and_keys_that_are_not_allowed(
     beside: Beside, tmp_path: Path, image: Path
 ) -> None:

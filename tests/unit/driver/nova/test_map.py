@@ -22,7 +22,6 @@ from vimdriver.nova._map import (
     disk_adapter,
     further_disks,
     guest_config_of,
-    hardware_of,
     meaning,
     nic_model,
     nic_of,
@@ -142,6 +141,8 @@ def test_a_flavor_is_a_machine() -> None:
     spec = spec_of(instance(), {}, image="i", datastore="ds", nics=())
     assert (spec.name, spec.uuid, spec.hostname) == ("instance-00000001", UUID, "web")
     assert (spec.cpus, spec.memory_mb, spec.disk_gb, spec.power_on) == (2, 512, 1, True)
+    cores = spec_of(instance(), {}, image="i", datastore="ds", nics=(), cores=2)
+    assert cores.hardware.cores_per_socket == 2
 
 
 def test_a_root_disk_of_0_is_as_large_as_the_image() -> None:
@@ -166,13 +167,6 @@ def test_ephemeral_and_swap_disks(
     flavor: dict[str, int], info: dict[str, Any] | None, sizes: list[int]
 ) -> None:
     assert [disk.size_gb for disk in further_disks(instance(**flavor), info)] == sizes
-
-
-def test_firmware() -> None:
-    assert hardware_of({}).firmware is None
-    assert hardware_of({"hw_firmware_type": "uefi"}).firmware == "efi"
-    with pytest.raises(UsageError, match="hw_firmware_type must be bios or uefi, got 'x'"):
-        hardware_of({"hw_firmware_type": "x"})
 
 
 def test_volumes_are_refused() -> None:
