@@ -179,7 +179,7 @@ def guest_second(session: nox.Session) -> None:
 
 @nox.session
 def attacks(session: nox.Session) -> None:
-    """Lies, waits without an end, harm to what others own, secrets: 10,000 generated cases of each."""
+    """Lies, endless waits, harm to others, secrets, two processes at once: 10,000 cases of each; `-- KIND --cases N`."""
     session.install("-e", ".[all,test]")
     session.run("python", "-m", "tests.attacks", *session.posargs)
 

@@ -1,6 +1,7 @@
 """Run attacks: `python -m tests.attacks [KIND...] [--cases N] [--first K] [--seconds S] [--seed N] [--case K]`.
 
-Prints each finding with the numbers that repeat it, then the counts; exits with 1 if there was one.
+Prints each finding with the numbers that repeat it, then the counts; exits with 1 if there was one. A case of
+`lifecycle` is 25 schedules, of which `--cases` is the number.
 """
 
 from __future__ import annotations
@@ -14,14 +15,14 @@ import sys
 from tests.attacks.core import Attack, Finding, many, one
 from tests.rig.slices import add_arguments, numbers
 
-KINDS = ("lies", "endless", "foreign", "secrets")
+KINDS = ("lies", "endless", "foreign", "secrets", "lifecycle")
 CASES = 10_000
 
 
-def load(kind: str) -> Attack:
-    """Return the attack of a kind."""
-    attack: Attack = importlib.import_module(f"tests.attacks.{kind}").attack
-    return attack
+def load(kind: str) -> tuple[Attack, int]:
+    """Return the attack of a kind, and how many of what is counted a case is."""
+    module = importlib.import_module(f"tests.attacks.{kind}")
+    return module.attack, getattr(module, "SIZE", 1)
 
 
 def show(finding: Finding) -> None:
@@ -41,15 +42,16 @@ def main() -> int:
     given = parser.parse_args()
     found = 0
     for kind in given.kinds:
+        attack, size = load(kind)
         if given.case is not None:
-            case = one(kind, load(kind), given.seed, given.case)
+            case = one(kind, attack, given.seed, given.case)
             print("\n".join([*case.story, *map(str, case.findings)]))
             found += len(case.findings)
             continue
-        attack = load(kind)
         many(kind, attack, given.seed, range(1))
         gc.freeze()  # all modules are loaded: a collection then takes a tenth of the time
-        result = many(kind, attack, given.seed, numbers(given), show)
+        wanted = argparse.Namespace(**vars(given) | {"cases": -(-given.cases // size)})
+        result = many(kind, attack, given.seed, numbers(wanted), show)
         found += len(result.findings)
         print(json.dumps(result.to_json(), indent=None if given.json else 2))
     return 1 if found else 0

@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -61,10 +61,8 @@ class World:
             for name in folders:
                 found[f"{start}{name}/"] = ""
             for name in names:
-                status = os.stat(path := Path(place, name))
-                # A thin extent that nobody wrote takes no block, and a gigabyte to read.
-                data = path.read_bytes() if status.st_blocks else b""
-                found[f"{start}{name}"] = f"{status.st_size}:{hashlib.sha1(data).hexdigest()[:12]}"
+                path = Path(place, name)
+                found[f"{start}{name}"] = f"{path.stat().st_size}:{_digest(path)}"
         return found
 
     def machines(self) -> dict[str, str]:
@@ -84,6 +82,23 @@ class World:
     async def settle(self, seconds: float = 60.0) -> None:
         """Let the host end what it has begun."""
         await asyncio.sleep(seconds)
+
+
+def _digest(path: Path) -> str:
+    """Return a digest of a file's bytes without its holes: a thin disk has a gigabyte of them."""
+    found = hashlib.sha1()
+    with path.open("rb", buffering=0) as file:
+        end = 0
+        # SEEK_DATA fails behind the last byte that was written.
+        with suppress(OSError):
+            while True:
+                begin = os.lseek(file.fileno(), end, os.SEEK_DATA)
+                if begin != end:
+                    found.update(b"hole to %d" % begin)
+                end = os.lseek(file.fileno(), begin, os.SEEK_HOLE)
+                os.lseek(file.fileno(), begin, os.SEEK_SET)
+                found.update(file.read(end - begin))
+    return found.hexdigest()[:12]
 
 
 @asynccontextmanager

@@ -15,9 +15,10 @@ import os
 import socket
 import tempfile
 from collections.abc import Callable, Coroutine, Iterator
+from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 from tests.rig.clock import FakeClockLoop
 
@@ -322,22 +323,66 @@ class MemoryLoop(FakeClockLoop):
         return server
 
 
+class MemoryRunner:
+    """A `MemoryLoop` that runs one coroutine after another; time stands still between them."""
+
+    def __init__(self) -> None:
+        self._loop = MemoryLoop()
+
+    def __enter__(self) -> Self:
+        # Not by `asyncio.Runner`, which waits until all that was cancelled has ended.
+        asyncio.set_event_loop(self._loop)
+        return self
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine and return its result. Raises `Stuck` if it can never end."""
+        return self._loop.run_until_complete(_within(work))
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            if kind is None:
+                self._loop.run_until_complete(_end_all())
+        finally:
+            asyncio.set_event_loop(None)
+            for end in tuple(self._loop.ends):
+                end.discard()
+            self._loop.close()
+
+
 def run(work: Coroutine[Any, Any, T]) -> T:
     """Run a coroutine on a loop of its own. Raises `Stuck` if it can never end."""
+    with MemoryRunner() as runner:
+        return runner.run(work)
 
-    loop = MemoryLoop()
-    # Not by `asyncio.Runner`, which waits until all that was cancelled has ended.
-    asyncio.set_event_loop(loop)
-    try:
-        task = loop.create_task(_within(work))
-        result = loop.run_until_complete(task)
-        loop.run_until_complete(_end_all())
-        return result
-    finally:
-        asyncio.set_event_loop(None)
-        for end in tuple(loop.ends):
-            end.discard()
-        loop.close()
+
+class Held(Generic[T]):
+    """An asynchronous context manager that a task of its own enters and leaves.
+
+    So that a block may span several `MemoryRunner.run`s, each of which is another task.
+    """
+
+    def __init__(self, manager: AbstractAsyncContextManager[T]) -> None:
+        self._leave = asyncio.Event()
+        self._value: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._task = asyncio.ensure_future(self._hold(manager))
+
+    async def _hold(self, manager: AbstractAsyncContextManager[T]) -> None:
+        async with manager as value:
+            self._value.set_result(value)
+            await self._leave.wait()
+
+    async def value(self) -> T:
+        """Return the value of the block, once it is entered."""
+        either: set[asyncio.Future[Any]] = {self._task, self._value}
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        if not self._value.done():
+            await self._task
+        return self._value.result()
+
+    async def close(self) -> None:
+        """Leave the block. Raises what leaving raises."""
+        self._leave.set()
+        await self._task
 
 
 async def _within(work: Coroutine[Any, Any, T]) -> T:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from vimdriver._instances import machine
+from vimdriver._instances.devices import revised
 from vimdriver._instances.machine import OWNER_KEY, claim, marks_of
 from vimdriver._verbs import Host, Plan, Run, Step, execute, returns
 from vimdriver.errors import InstanceStateError
@@ -33,6 +34,7 @@ STATE_PATHS: Final = (
     "runtime.powerState",
     "runtime.connectionState",
     "config.annotation",
+    "config.changeVersion",
     "config.cpuHotAddEnabled",
     "config.extraConfig",
     "config.files.vmPathName",
@@ -49,6 +51,8 @@ class MachineState:
     vm: vim25.VirtualMachine
     ref: str
     """As the caller names it."""
+    version: str
+    """Of its configuration: the host gives it another one with each change."""
     name: str
     uuid: str
     power_state: str
@@ -96,6 +100,7 @@ def state_of(row: Row[vim25.VirtualMachine], ref: str) -> MachineState:
     return MachineState(
         vm=row.obj,
         ref=ref,
+        version=str(props.get("config.changeVersion") or ""),
         name=unescape(props.get("name") or ""),
         uuid=str(props.get("config.instanceUuid") or ""),
         power_state=str(row.require("runtime.powerState")),
@@ -151,6 +156,7 @@ def reconfigure(
     spec: Callable[[Run], vim25.VirtualMachineConfigSpec],
     shows: Callable[[Run, MachineState], bool],
     *,
+    exclusive: bool = False,
     undo: Callable[[Run, MachineState], vim25.VirtualMachineConfigSpec | None] | None = None,
     entry: Callable[[Run], Entry] | None = None,
     makes: str = "",
@@ -163,6 +169,8 @@ def reconfigure(
         title: Its effect, without the method.
         spec: Returns the change.
         shows: Whether the machine as read now has the change.
+        exclusive: Whether the host is to refuse it (`ConcurrentAccess`) where another process has changed
+            the machine since `before` was read. Not for a step that follows another change of its plan.
         undo: Returns the change that takes it back from the machine as read now; None if nothing is
             left to take back. Without it the step stays done.
         entry: See `Step.entry`.
@@ -170,6 +178,10 @@ def reconfigure(
         refused: See `Step.refused`.
     """
     vm, ref = before.vm, before.ref
+
+    def change(run: Run) -> vim25.VirtualMachineConfigSpec:
+        made = spec(run)
+        return revised(made, changeVersion=before.version or None) if exclusive else made
 
     async def probe(run: Run) -> bool | None:
         return shows(run, await look(run.host.client, vm, ref)) or None
@@ -201,7 +213,7 @@ def reconfigure(
     return Step[Any](
         title=f"{title} (ReconfigVM_Task)",
         makes=makes,
-        call=lambda run: vm.ReconfigVM_Task(spec(run)),
+        call=lambda run: vm.ReconfigVM_Task(change(run)),
         probe=probe,
         undo=None if undo is None else take_back,
         refused=refused,

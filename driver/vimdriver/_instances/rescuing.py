@@ -138,6 +138,7 @@ async def unrescue(host: Host, ref: str, *, foreign: bool = False) -> Plan[Insta
         "put the root disk in its place again, and delete the rescue disk",
         lambda run: change,
         shows(None),
+        exclusive=True,
     )
     return Plan(f"end the rescue of {ref}", (step,), reads(machine.vm))
 

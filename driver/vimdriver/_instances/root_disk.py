@@ -16,6 +16,7 @@ from vimdriver._disks.manager import copy_disk, disk_manager, extent_of
 from vimdriver._instances import devices as builders
 from vimdriver._instances.change import MachineState, look, reconfigure
 from vimdriver._instances.device_list import BUSES, file_of
+from vimdriver._instances.folder import remove_files
 from vimdriver._instances.machine import device_files, used_files
 from vimdriver._instances.pending import (
     NOTHING_PENDING,
@@ -125,7 +126,10 @@ async def new_root(
         former=file_of(root),
         **fields,
     )
-    steps = [mark_step(machine, pending, entry), _copy_step(machine, root, source, file)]
+    steps = [
+        mark_step(machine, pending, entry),
+        _copy_step(machine, root, source, file, entry.token),
+    ]
     if capacity_kb:
         steps.append(_extend_step(host, file, capacity_kb, larger_is_fine=larger_is_fine))
     return NewRoot(
@@ -138,6 +142,7 @@ def _copy_step(
     root: vim25.VirtualDisk,
     source: DatastorePath,
     file: DatastorePath,
+    token: str,
 ) -> Step[Any]:
     thin = bool(getattr(root.backing, "thinProvisioned", False))
     spec = vim25.VirtualDiskSpec(
@@ -148,12 +153,13 @@ def _copy_step(
         try:
             now = await look(run.host.client, machine.vm, machine.ref)
         except vim25.ManagedObjectNotFound:
-            attached = False
-        else:
-            # The swap was done, and could not be, or is not to be, taken back.
-            attached = str(file) in set(device_files(now.devices))
-        for path in () if attached else disk_paths(file):
-            await run.host.delete(path)
+            # Somebody destroyed it meanwhile, and the copy may have made its folder again.
+            await remove_disk(run.host, file)
+            await remove_files(run.host, file.parent, (), token=token, emptied=True)
+            return
+        # If it is attached, the swap was done, and could not be, or is not to be, taken back.
+        if str(file) not in set(device_files(now.devices)):
+            await remove_disk(run.host, file)
 
     return Step[Any](
         title=f"copy {source} to {file.name} (CopyVirtualDisk_Task)",
@@ -198,6 +204,8 @@ def mark_step(machine: MachineState, pending: Pending, entry: Changing) -> Step[
         f"write the {pending.what} into {PENDING_KEY}",
         lambda run: vim25.VirtualMachineConfigSpec(extraConfig=[pending.option()]),
         lambda run, now: is_ours(now),
+        # The mark keeps others away: of two processes that begin at once, one is refused.
+        exclusive=True,
         undo=lambda run, now: (
             vim25.VirtualMachineConfigSpec(extraConfig=[NOTHING_PENDING]) if is_ours(now) else None
         ),
@@ -214,6 +222,15 @@ def shows(pending: Pending | None) -> Callable[[Run, MachineState], bool]:
 def disk_paths(file: DatastorePath) -> tuple[DatastorePath, ...]:
     """Return the files of a flat disk. Hosts hide an extent behind its descriptor, so it goes first."""
     return (extent_of(file), file)
+
+
+async def remove_disk(host: Host, file: DatastorePath) -> None:
+    """Delete the disk that was made for a change. A missing one is not an error.
+
+    Cancelling leaves a task running: shield it.
+    """
+    for path in disk_paths(file):
+        await host.delete(path)
 
 
 async def check_not_shared(host: Host, machine: MachineState, disk: vim25.VirtualDevice) -> None:

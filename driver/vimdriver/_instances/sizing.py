@@ -244,6 +244,7 @@ async def resize(
         "change its size" + (", with the new disk in place of the former" if changes else ""),
         lambda run: devices_changed(*changes, extraConfig=[done.option()], **sizes),
         shows(done),
+        exclusive=not steps,
         undo=back,
         makes=f"the size of {ref}",
     )
@@ -322,6 +323,7 @@ async def revert_resize(host: Host, ref: str, *, foreign: bool = False) -> Plan[
         "change it to its former size" + (" and disk" if pending.disk else ""),
         lambda run: _reverting(machine, pending, None, files=True),
         shows(None),
+        exclusive=True,
     )
     return Plan(f"revert the resize of {ref}", (step,), reads(machine.vm))
 
@@ -369,6 +371,7 @@ async def confirm_resize(host: Host, ref: str, *, foreign: bool = False) -> Plan
                     "write that it is being confirmed",
                     lambda run: vim25.VirtualMachineConfigSpec(extraConfig=[confirming.option()]),
                     shows(confirming),
+                    exclusive=True,
                     entry=lambda run: entry,
                 )
             )
@@ -379,6 +382,7 @@ async def confirm_resize(host: Host, ref: str, *, foreign: bool = False) -> Plan
             "forget its former size",
             lambda run: vim25.VirtualMachineConfigSpec(extraConfig=[NOTHING_PENDING]),
             shows(None),
+            exclusive=not steps,
         )
     )
     return Plan(f"confirm the resize of {ref}", tuple(steps), reads(machine.vm))

@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
+from vimdriver._instances.folder import remove_files
 from vimdriver._instances.machine import OWNER_KEY, every, is_elsewhere, marks_of, used_files
 from vimdriver._instances.pending import NOTHING_PENDING, PENDING_KEY, Pending, parse_pending
-from vimdriver._instances.root_disk import disk_paths
+from vimdriver._instances.root_disk import disk_paths, remove_disk
 from vimdriver._instances.sizing import delete_disk_step
 from vimdriver._sweep.decide import Verdict, of_age
 from vimdriver._verbs import Plan, Step, execute, returns
@@ -131,8 +132,7 @@ async def _remove_disk(work: Sweeping, token: str, disk: str) -> Verdict | None:
     if disk in await used_files(work.host.client):
         return Verdict("left", f"a machine uses {disk}")
     await work.reach(made.path())
-    for path in disk_paths(made.path()):
-        await work.host.delete(path)
+    await remove_disk(work.host, made.path())
     return None
 
 
@@ -146,21 +146,22 @@ async def _unseen(work: Sweeping, entry: Changing) -> None:
         found = _pending(row)
         return row if found is not None and found.token == entry.token else None
 
-    row = None
+    row, gone = None, False
     try:
         # The call may still be on its way to the host, or the host at it.
         row = None if work.dry_run else await host.settled(marked, of=vm)
     except vim25.ManagedObjectNotFound:
         log.debug("machine %s of an entry is gone", entry.machine)
+        gone = True
     pending = None if row is None else _pending(row)
     if row is not None and pending is not None:
         await _sweep(work, row, pending, entry)
     else:
-        await _forgotten(work, entry)
+        await _forgotten(work, entry, gone=gone)
 
 
-async def _forgotten(work: Sweeping, entry: Changing) -> None:
-    """Remove the disk of a change that no machine shows: the machine was removed, or it has ended."""
+async def _forgotten(work: Sweeping, entry: Changing, *, gone: bool) -> None:
+    """Remove the disk of a change that no machine shows: the machine was removed (`gone`), or it has ended."""
 
     async def act() -> Verdict | None:
         if not entry.disk:
@@ -171,7 +172,13 @@ async def _forgotten(work: Sweeping, entry: Changing) -> None:
         there = [one for one in disk_paths(path) if await work.exists(one)]
         if not there or entry.disk in await used_files(work.host.client):
             return Verdict("kept", "complete, or never begun")
-        return None if work.dry_run else await _remove_disk(work, entry.token, entry.disk)
+        if work.dry_run:
+            return None
+        kept = await _remove_disk(work, entry.token, entry.disk)
+        if gone and kept is None:
+            # The copy may have made the folder again.
+            await remove_files(work.host, path.parent, (), token=entry.token, emptied=True)
+        return kept
 
     verdict = Verdict("removed", "disk of a machine that is gone")
     await work.do("change", entry.name, verdict, act, entry)

@@ -172,8 +172,10 @@ def after_change() -> Iterator[None]:
         raise
 
 
-async def execute(host: Host, plan: Plan[T]) -> T:
+async def execute(host: Host, plan: Plan[T], *, left: list[str] | None = None) -> T:
     """Run the steps of a plan and return its result.
+
+    `left` gets the objects that could not be undone, with the reasons.
 
     When a step fails or the caller is cancelled, a call that has been sent runs to its end first;
     then the steps are undone in reverse, for at most `DriverConfig.cleanup_seconds`. A step without
@@ -183,7 +185,7 @@ async def execute(host: Host, plan: Plan[T]) -> T:
         JournalError: An entry could not be written; its step was not begun.
         VimlibError: A step failed. All was undone, or a note names the objects that are left.
     """
-    work = _Execution(host, plan)
+    work = _Execution(host, plan, [] if left is None else left)
     try:
         return await work.run()
     except VimlibError as error:
@@ -195,9 +197,10 @@ async def execute(host: Host, plan: Plan[T]) -> T:
 class _Execution(Generic[T]):
     """One plan at work."""
 
-    def __init__(self, host: Host, plan: Plan[T]) -> None:
+    def __init__(self, host: Host, plan: Plan[T], left: list[str]) -> None:
         self.host = host
         self.plan = plan
+        self.left = left
         self.state = Run(host)
         self.open: set[Step[Any]] = set()
         """Steps that were begun, and whose outcome is not known."""
@@ -206,6 +209,7 @@ class _Execution(Generic[T]):
     async def run(self) -> T:
         config = self.host.config
         async with Rollback(seconds=config.cleanup_seconds, journal=self.host.journal) as rollback:
+            rollback.left_behind = self.left
             for step in self.plan.steps:
                 await self._begin(step, rollback)
                 log.debug("%s: %s", self.plan.title, step.title)

@@ -142,11 +142,13 @@ class Verb(Generic[P, R]):
     async def _run(self, host: Host, *args: P.args, **given: P.kwargs) -> R:
         try:
             plan = await self.function(host, *args, **given)
+            left: list[str] = []
             try:
-                return await execute(host, plan)
+                return await execute(host, plan, left=left)
             except VimlibError as error:
-                left = getattr(error, "__notes__", ())  # what could not be undone
-                if left or plan.stale is None or not plan.stale(error):
+                # `ConcurrentAccess`: another process has changed the machine since it was read.
+                stale = isinstance(error, vim25.ConcurrentAccess)
+                if left or not (stale or (plan.stale is not None and plan.stale(error))):
                     raise
             return await execute(host, await self.function(host, *args, **given))
         finally:

@@ -15,8 +15,6 @@ from vimlib.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-# Nova's word for a resource, after `quota:`, to ours.
-_RESOURCES: Final = {"cpu": "cpu", "memory": "memory", "disk_io": "disk", "vif": "network"}
 _FIRMWARE: Final[dict[str | None, Literal["bios", "efi"] | None]] = {
     None: None, "bios": "bios", "uefi": "efi",
 }  # fmt: skip
@@ -50,7 +48,10 @@ def hardware_of(flavor: Any, properties: Any, cores: int = 1) -> HardwareSpec:
         version=specs.get("vmware:hw_version"),
         video_ram_mb=video or None,
         cores_per_socket=cores if cores > 1 else None,
-        **{ours: _allocation(specs, f"quota:{word}") for word, ours in _RESOURCES.items()},
+        cpu=_allocation(specs, "quota:cpu"),
+        memory=_allocation(specs, "quota:memory"),
+        disk=_allocation(specs, "quota:disk_io"),
+        network=_allocation(specs, "quota:vif"),
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from tests.unit.driver.hosted import CONFIG, Beside, Hosted, hosted, spec
 from tests.unit.driver.test_disks import disks, paths
 from vimdriver._driver import ESXDriver
 from vimdriver._instances.pending import PENDING_KEY
+from vimdriver._verbs import Plan, execute
 from vimdriver.errors import (
     DiskSharedError,
     DiskSnapshotError,
@@ -22,6 +23,7 @@ from vimdriver.errors import (
     NoSpaceError,
     PendingChangeError,
 )
+from vimlib import vim25
 from vimlib.errors import NotFoundError, OutcomeUnknownError, UsageError
 
 GIB = 1 << 30
@@ -109,6 +111,60 @@ async def test_a_resize_is_reverted(host: Hosted, image: Path) -> None:
         assert await paths(driver) == [ROOT]
         assert host.state().files == files
         assert PENDING_KEY not in marks(host)
+
+
+PLANS: dict[str, Callable[[ESXDriver], Awaitable[Plan[Any]]]] = {
+    "resize": lambda d: d.resize.plan("web", cpus=2),
+    "resize with a disk": lambda d: d.resize.plan("web", disk_gb=1),
+    "rescue": lambda d: d.rescue.plan("web", ROOT),
+    "rebuild": lambda d: d.rebuild.plan("web", ROOT),
+}
+
+
+@pytest.mark.parametrize("verb", PLANS)
+async def test_of_two_processes_that_change_a_machine_at_once_one_is_refused(
+    verb: str, host: Hosted, image: Path
+) -> None:
+    async with host.driver() as one, host.driver() as other:
+        await one.spawn(spec(image, power_on=False))
+        plan = await PLANS[verb](one)
+        await other.resize("web", disk_gb=2)
+        files, there = host.state().files, marks(host)
+        with pytest.raises(vim25.ConcurrentAccess):
+            await execute(one.host(), plan)
+        assert (host.state().files, marks(host)) == (files, there)
+        # The verb itself reads the machine again.
+        with pytest.raises(PendingChangeError):
+            await one.resize("web", cpus=2)
+
+
+async def test_a_disk_that_another_process_gave_back_is_not_deleted(
+    host: Hosted, image: Path
+) -> None:
+    async with host.driver() as one, host.driver() as other:
+        await one.spawn(spec(image, power_on=False))
+        await one.resize("web", disk_gb=1)
+        confirm = await one.confirm_resize.plan("web")
+        await other.revert_resize("web")
+        with pytest.raises(vim25.ConcurrentAccess):
+            await execute(one.host(), confirm)
+        assert await paths(one) == [ROOT]
+        assert "web/web-flat.vmdk" in host.state().files
+        assert PENDING_KEY not in marks(host)
+
+
+async def test_a_machine_that_was_changed_meanwhile_is_read_once_more(
+    host: Hosted, image: Path
+) -> None:
+    async with host.driver() as driver:
+        await driver.spawn(spec(image, power_on=False))
+        seen = host.methods().count("ReconfigVM_Task")
+        host.esx.faults.fail("ReconfigVM_Task", vim25.ConcurrentAccess())
+        assert (await driver.resize("web", cpus=2)).cpus == 2
+        assert host.methods().count("ReconfigVM_Task") == seen + 2
+        host.esx.faults.fail("ReconfigVM_Task", vim25.ConcurrentAccess(), times=2)
+        with pytest.raises(vim25.ConcurrentAccess):
+            await driver.revert_resize("web")
 
 
 async def test_a_resize_without_a_disk(host: Hosted, image: Path) -> None:

@@ -12,9 +12,10 @@ from vimdriver.nova._flavor import hardware_of
 from vimlib.errors import UsageError
 
 
-def hardware(*, cores: int = 1, image: dict[str, Any] | None = None, **specs: str) -> HardwareSpec:
-    named = {name.replace("__", ":"): value for name, value in specs.items()}
-    return hardware_of(SimpleNamespace(extra_specs=named), image or {}, cores)
+def hardware(
+    specs: dict[str, str] | None = None, image: dict[str, Any] | None = None, cores: int = 1
+) -> HardwareSpec:
+    return hardware_of(SimpleNamespace(extra_specs=specs or {}), image or {}, cores)
 
 
 def test_without_any_the_host_chooses() -> None:
@@ -30,19 +31,19 @@ def test_firmware() -> None:
 
 
 def test_hardware_version_and_topology() -> None:
-    assert hardware(vmware__hw_version="vmx-13").version == "vmx-13"
+    assert hardware({"vmware:hw_version": "vmx-13"}).version == "vmx-13"
     with pytest.raises(UsageError, match="hardware version must be like vmx-13, got '13'"):
-        hardware(vmware__hw_version="13")
+        hardware({"vmware:hw_version": "13"})
     assert hardware(cores=4).cores_per_socket == 4
     assert hardware(cores=1).cores_per_socket is None
 
 
 def test_video_memory_within_the_limit_of_the_flavor() -> None:
-    found = hardware(image={"hw_video_ram": 32}, hw_video__ram_max_mb="64")
+    found = hardware({"hw_video:ram_max_mb": "64"}, {"hw_video_ram": 32})
     assert found.video_ram_mb == 32
-    for limit in ({}, {"hw_video__ram_max_mb": "16"}):
+    for limit in (None, {"hw_video:ram_max_mb": "16"}):
         with pytest.raises(UsageError, match=r"hw_video_ram must be at most \d+ MiB, .*, got 32"):
-            hardware(image={"hw_video_ram": 32}, **limit)
+            hardware(limit, {"hw_video_ram": 32})
 
 
 @pytest.mark.parametrize(
@@ -51,7 +52,7 @@ def test_video_memory_within_the_limit_of_the_flavor() -> None:
 )
 def test_limits_reservations_and_shares(word: str, field: str) -> None:
     def found(**values: str) -> Allocation | None:
-        given = hardware(**{f"quota__{word}_{name}": value for name, value in values.items()})
+        given = hardware({f"quota:{word}_{name}": value for name, value in values.items()})
         allocation: Allocation | None = getattr(given, field)
         return allocation
 
