@@ -163,6 +163,8 @@ class _State(NamedTuple):
     """Paths of its files, by `layoutEx`."""
     shares: bool
     """See `_Place.shares`."""
+    grown: tuple[vim25.VirtualDisk, ...] = ()
+    """Its disks that stand on others, as with a snapshot: a machine may have been linked to them by now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +199,7 @@ def _removal(
     removed = _remove_step(
         vm,
         state,
+        place,
         None if entry is None else lambda run: replaced(entry, files=run[listed]),
         keep=keep,
     )
@@ -264,6 +267,11 @@ def _off_steps(
             row.props.get("runtime.powerState") == _OFF,
             frozenset(file.name for file in row.props.get("layoutEx.file") or []),
             place is not None and place.shares(row.props.get("config.hardware.device") or ()),
+            tuple(
+                one
+                for one in row.props.get("config.hardware.device") or ()
+                if isinstance(one, vim25.VirtualDisk) and getattr(one.backing, "parent", None)
+            ),
         )
 
     def off_or_gone(run: Run, fault: vim25.MethodFault) -> None:
@@ -299,6 +307,7 @@ def _off_steps(
 def _remove_step(
     vm: vim25.VirtualMachine,
     state: Step[_State | None],
+    place: _Place | None,
     entry: Callable[[Run], Destroying] | None,
     *,
     keep: bool,
@@ -310,6 +319,10 @@ def _remove_step(
         found = run[state]
         if found is None:
             return False
+        if found.grown and not found.shares and not keep:
+            # Another process may have linked a clone to its snapshot since the verb began.
+            used = await used_files(run.host.client, but=vm)
+            _check_not_shared(vm.moref[1], found.grown, used, place)
         try:
             if found.reachable and not keep and not found.shares:
                 return await vm.Destroy_Task()

@@ -55,6 +55,7 @@ async def rescue(host: Host, ref: str, disk: str, *, foreign: bool = False) -> P
         NoSlotError: The root disk can be moved nowhere.
         NoSpaceError: The datastore is full; all was undone.
         ForeignInstanceError: Another made the machine, and `foreign` is false.
+        ConcurrentAccess: Another process changes the machine at the same time; nothing was changed.
         InstanceStateError: The machine is not off.
         VimlibError: A step failed; all was undone, or a note names the objects that are left.
     """
@@ -126,6 +127,7 @@ async def unrescue(host: Host, ref: str, *, foreign: bool = False) -> Plan[Insta
         PendingChangeError: It is not in rescue.
         DiskSnapshotError: A snapshot holds the disks.
         ForeignInstanceError: Another made the machine, and `foreign` is false.
+        ConcurrentAccess: Another process changes the machine at the same time; nothing was changed.
         InstanceStateError: The machine is not off.
     """
     machine = await gather(host, ref, foreign=foreign)
@@ -164,6 +166,7 @@ async def rebuild(host: Host, ref: str, disk: str, *, foreign: bool = False) -> 
         DiskSnapshotError: A snapshot holds the root disk.
         NoSpaceError: The datastore is full; all was undone.
         ForeignInstanceError: Another made the machine, and `foreign` is false.
+        ConcurrentAccess: Another process changes the machine at the same time; nothing was changed.
         InstanceStateError: The machine is not off.
         VimlibError: A step failed; all was undone, or a note names the objects that are left.
     """

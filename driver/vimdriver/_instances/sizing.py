@@ -204,6 +204,7 @@ async def resize(
         DiskSnapshotError: A snapshot holds the root disk.
         NoSpaceError: The datastore is full; all was undone.
         ForeignInstanceError: Another made the machine, and `foreign` is false.
+        ConcurrentAccess: Another process changes the machine at the same time; nothing was changed.
         InstanceStateError: The machine is not off.
         VimlibError: A step failed; all was undone, or a note names the objects that are left.
     """
@@ -303,6 +304,7 @@ async def revert_resize(host: Host, ref: str, *, foreign: bool = False) -> Plan[
         PendingChangeError: There is no resize to revert.
         DiskSnapshotError: A snapshot holds the new root disk.
         ForeignInstanceError: Another made the machine, and `foreign` is false.
+        ConcurrentAccess: Another process changes the machine at the same time; nothing was changed.
         InstanceStateError: The machine is not off.
     """
     machine = await gather(host, ref, foreign=foreign)
@@ -343,6 +345,7 @@ async def confirm_resize(host: Host, ref: str, *, foreign: bool = False) -> Plan
         PendingChangeError: There is no resize to confirm.
         DiskSharedError: Another machine uses the former root disk; nothing was changed.
         ForeignInstanceError: Another made the machine, and `foreign` is false.
+        ConcurrentAccess: Another process changes the machine at the same time; nothing was changed.
     """
     machine = await gather(host, ref, foreign=foreign)
     pending = require_pending(machine, "resize", "done", "confirming")

@@ -233,6 +233,23 @@ async def test_a_linked_clone_stands_on_a_snapshot_and_is_destroyed_without_it(
         assert host.state().files == frozenset()
 
 
+async def test_a_machine_to_which_a_clone_is_linked_meanwhile_is_not_destroyed(
+    host: Hosted, image: Path
+) -> None:
+    async with host.driver() as driver, host.driver() as other:
+        await web(driver, image)
+        planned = await driver.destroy.plan("web")
+        await other.clone("web", "db", linked=True)
+        state = host.state()
+        with pytest.raises(DiskSharedError) as caught:
+            await execute(driver.host(), planned)
+        assert caught.value.user == "db"
+        assert host.state() == state
+        await driver.destroy("db")
+        assert await driver.destroy("web")
+    assert host.state().files == frozenset()
+
+
 async def test_a_clone_is_linked_to_a_snapshot_of_a_machine_that_runs(
     host: Hosted, image: Path
 ) -> None:
