@@ -19,7 +19,8 @@ from tests.integration.peers.disk_readers import (
     qemu_img,
     with_io,
 )
-from tests.unit.driver.images import foreign
+from tests.unit.driver.images import foreign, qcow2_corpus
+from tests.unit.driver.images.corpus import Case, Good
 from tests.unit.driver.images.formats.reading import read_disk
 from vimdriver._images.formats import (
     GRAIN,
@@ -288,6 +289,30 @@ def test_a_qcow2_that_a_machine_wrote_to_is_read_by_range(tmp_path: Path) -> Non
         check=True,
     )
     assert read_disk((tmp_path / "OUT.qcow2").read_bytes()) == seen
+
+
+READ_BY_QEMU = [
+    *(good for good in qcow2_corpus.GOOD if good not in qcow2_corpus.UNREAD_BY_QEMU),
+    *(case for case in qcow2_corpus.CASES if case.converted == "qcow2.order"),
+]
+
+
+@pytest.mark.parametrize("image", READ_BY_QEMU, ids=lambda image: image.name)
+def test_qemu_img_sees_the_same_disk_in_the_qcow2_files_of_the_unit_tests(
+    image: Good | Case, tmp_path: Path
+) -> None:
+    path = tmp_path / "disk.qcow2"
+    path.write_bytes(image.build())
+    assert read_disk(path.read_bytes(), ranges=True) == by_qemu_img(path)
+
+
+@pytest.mark.parametrize("image", qcow2_corpus.UNREAD_BY_QEMU, ids=lambda image: image.name)
+def test_qemu_img_needs_more_than_the_disk_of_a_qcow2(image: Good, tmp_path: Path) -> None:
+    path = tmp_path / "disk.qcow2"
+    path.write_bytes(image.build())
+    assert read_disk(path.read_bytes(), ranges=True) == image.disk
+    with pytest.raises(AssertionError, match="Could not open"):
+        by_qemu_img(path)
 
 
 @pytest.mark.parametrize("options", ["extended_l2=on", "data_file=OTHER", "backing"])

@@ -15,7 +15,8 @@ from typing import Any, Final, cast
 import pytest
 
 from tests.unit.driver.hosted import CONFIG, Beside, Hosted, glance, spec, store
-from tests.unit.driver.images.corpus import CASES, GOOD, Case, Good
+from tests.unit.driver.images import corpus, qcow2_corpus
+from tests.unit.driver.images.corpus import Case, Good
 from vimdriver._driver import ESXDriver
 from vimdriver._images.embedded import EmbeddedGlance, EmbeddedImage
 from vimdriver._images.http import HttpClient, HttpImages
@@ -35,8 +36,13 @@ VERBS = (
     ("spawn", "put"),
 )
 WAYS = list(itertools.product(KINDS, VERBS))
-EVERYTHING: Final[Sequence[Case | Good]] = [*CASES, *GOOD]
-ORDER = {"tables.order", "tables.directory", "stream.grain", "stream.table"}
+EVERYTHING: Final[Sequence[Case | Good]] = [
+    *corpus.CASES,
+    *corpus.GOOD,
+    *qcow2_corpus.CASES,
+    *qcow2_corpus.GOOD,
+]
+ORDER = {"tables.order", "tables.directory", "stream.grain", "stream.table", "qcow2.order"}
 """Rules of files in another order than their disk: by Range such a file may be read."""
 CLAIMS = {"format.claim", "format.container", "format.disk_type"}
 CHANGES = {"CreateVM_Task", "CreateVirtualDisk_Task", "ImportVApp", "PUT"}

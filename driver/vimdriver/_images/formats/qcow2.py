@@ -34,6 +34,12 @@ from vimdriver.errors import ImageOrderError, ImageUnacceptableError
 MAGIC: Final = b"QFI\xfb"
 _LAYOUT: Final = struct.Struct(">4sIQIIQIIQQIIQ")
 _MORE: Final = struct.Struct(">QQQII")
+_EXTENSION: Final = struct.Struct(">II")
+_FIELDS_OF_2: Final = 72
+"""Bytes of the header of version 2."""
+_LEAST_FIELDS: Final = 104
+"""Bytes of the shortest header of version 3."""
+_MAX_REFCOUNT_ORDER: Final = 6
 _MAX_L1: Final = 4 << 20
 """Entries of the first table, which is kept in memory: 32 MiB, QEMU's own limit."""
 _OFFSET: Final = 0x00FF_FFFF_FFFF_FE00
@@ -100,15 +106,16 @@ def read_header(prefix: bytes, *, size: int | None, max_capacity: int) -> Qcow2H
     if len(prefix) < 112:
         raise _refuse("short", f"the file has {len(prefix)} bytes", COPY_AGAIN)
     (_, version, backing, _, bits, capacity, crypt, entries, l1, *_) = _LAYOUT.unpack_from(prefix)
-    incompatible, compression = 0, 0
+    incompatible, order, length = 0, 0, _FIELDS_OF_2
     if version == 3:
-        incompatible, _, _, _, length = _MORE.unpack_from(prefix, 72)
-        if length > 104 and incompatible & _COMPRESSION:
-            compression = prefix[104]
+        incompatible, _, _, order, length = _MORE.unpack_from(prefix, _FIELDS_OF_2)
     elif version != 2:
         raise _refuse("version", f"version {version}")
     if not 9 <= bits <= 21:
         raise _refuse("cluster_size", f"2^{bits} bytes")
+    if version == 3 and not _LEAST_FIELDS <= length <= 1 << bits:
+        detail = f"the header must have {_LEAST_FIELDS} to {1 << bits} bytes, got {length}"
+        raise _refuse("header", detail, COPY_AGAIN)
     if backing:
         raise _refuse("backing", "the image has a backing file")
     if crypt:
@@ -120,8 +127,12 @@ def read_header(prefix: bytes, *, size: int | None, max_capacity: int) -> Qcow2H
         raise _refuse("corrupt", "the image is marked as corrupt", hint)
     if incompatible & ~(_DIRTY | _COMPRESSION):
         raise _refuse("features", f"incompatible features {incompatible:#x}")
-    if compression > 1:
-        raise _refuse("compression", f"method {compression}")
+    compression = prefix[_LEAST_FIELDS] if length > _LEAST_FIELDS else 0
+    if compression > 1 or bool(compression) != bool(incompatible & _COMPRESSION):
+        raise _refuse("compression", f"method {compression}, features {incompatible:#x}")
+    if order > _MAX_REFCOUNT_ORDER:
+        raise _refuse("refcounts", f"reference counts of 2^{order} bits", COPY_AGAIN)
+    _check_extensions(prefix, length, 1 << bits)
     if not 0 < capacity <= max_capacity or capacity % SECTOR:
         raise _refuse("capacity", f"{capacity} bytes, limit {max_capacity}")
     span = (1 << bits) * (1 << bits) // 8
@@ -133,11 +144,24 @@ def read_header(prefix: bytes, *, size: int | None, max_capacity: int) -> Qcow2H
         l1_entries=-(-capacity // span),
         zstd=compression == 1,
     )
-    if head.l1_entries > min(entries, _MAX_L1):
+    if not head.l1_entries <= entries <= _MAX_L1:
         raise _refuse("tables", f"{entries} tables of {span} bytes for {capacity} bytes")
     if l1 % head.cluster or not l1 or (size is not None and l1 + 8 * head.l1_entries > size):
         raise _refuse("tables", f"the first table is at {l1}", COPY_AGAIN)
     return head
+
+
+def _check_extensions(prefix: bytes, at: int, end: int) -> None:
+    """Refuse extensions of the header that do not end within its cluster, as far as `prefix` has them."""
+    while at + _EXTENSION.size <= min(end, len(prefix)):
+        kind, length = _EXTENSION.unpack_from(prefix, at)
+        at += _EXTENSION.size
+        if length > end - at:
+            detail = f"an extension of {length} bytes at {at} of the {end} of the header"
+            raise _refuse("extensions", detail, COPY_AGAIN)
+        if not kind:
+            return
+        at += -(-length // 8) * 8
 
 
 def _decrypt() -> str:
@@ -243,11 +267,13 @@ class _Qcow2Parser:
         head = self.head
         if not any(table):
             return
-        zeros = _ZERO if head.version == 3 else 0
         run: _Item | None = None
         for offset, entry in zip(range(start, head.capacity, head.cluster), table, strict=False):
             packed = entry & _COMPRESSED
-            if not packed and (not entry & _OFFSET or entry & zeros):
+            if not packed and entry & _ZERO:
+                self.check_zero(offset, entry)
+                continue
+            if not packed and not entry & _OFFSET:
                 continue
             if not packed:
                 at = self.place(entry & _OFFSET)
@@ -261,6 +287,13 @@ class _Qcow2Parser:
                 yield self.packed(offset, entry)
         if run:
             yield run
+
+    def check_zero(self, offset: int, entry: int) -> None:
+        """Check the entry of a cluster of zeros, which version 2 does not have."""
+        if self.head.version < 3 or (entry & _OFFSET) % self.head.cluster:
+            raise _refuse(
+                "tables", f"the cluster of zeros at {offset}: entry {entry:#x}", COPY_AGAIN
+            )
 
     def packed(self, offset: int, entry: int) -> _Item:
         shift = 62 - (self.head.cluster_bits - 8)
@@ -282,17 +315,17 @@ class _Qcow2Parser:
         cluster = self.head.cluster
         try:
             if self.head.zstd:
-                plain: bytes = zstd_decompressor().decompress(bytes(data), cluster)
+                # Refused where it has more, unlike a deflated one, which ends when the cluster is
+                # full: both as by QEMU.
+                plain: bytes = zstd_decompressor().decompress(bytes(data), cluster + 1)
             else:
                 plain = zlib.decompressobj(-15).decompress(data, cluster)
         except _ERRORS as error:
             raise _refuse("inflate", f"the cluster at {item.at}: {error}", COPY_AGAIN) from None
-        if len(plain) < cluster:
-            raise _refuse(
-                "inflate",
-                f"the cluster at {item.at} must have {cluster} bytes, got {len(plain)}",
-                COPY_AGAIN,
-            )
+        if len(plain) != cluster:
+            got = len(plain) if len(plain) < cluster else "more"
+            detail = f"the cluster at {item.at} must have {cluster} bytes, got {got}"
+            raise _refuse("inflate", detail, COPY_AGAIN)
         if not is_zero(plain):
             left = self.head.capacity - item.offset
             self.extents.append(Extent(item.offset, memoryview(plain)[:left]))

@@ -216,6 +216,8 @@ def qcow2(
 ) -> bytes:
     """Return a qcow2 image without reference counts, which no reader needs.
 
+    QEMU requires a table of them, and does not read it: its field has the offset of the first table.
+
     Args:
         data: The disk.
         version: 2 or 3.
@@ -255,7 +257,7 @@ def qcow2(
                 blocks[at], at = piece, at + len(piece)
     values = {
         "backing": 0, "name": 0, "bits": bits, "size": len(data), "crypt": 0, "l1_size": count,
-        "l1": cluster, "refcounts": 0, "clusters": 0, "snapshots": 0, "at": 0, "incompatible": 0,
+        "l1": cluster, "refcounts": cluster, "clusters": 1, "snapshots": 0, "at": 0, "incompatible": 0,
         "compatible": 0, "autoclear": 0, "order": 4, "length": 112, "compression": 0,
     } | fields  # fmt: skip
     head = struct.pack(">4sIQIIQIIQQIIQQQQIIB7x", b"QFI\xfb", version, *values.values())

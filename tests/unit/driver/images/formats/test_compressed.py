@@ -13,7 +13,7 @@ import pytest
 
 from tests.unit.driver.images.foreign import disk, qcow2, sparse, stream
 from tests.unit.driver.images.formats.reading import read_disk
-from tests.unit.driver.images.formats.test_qcow2 import zstd
+from tests.unit.driver.images.qcow2_corpus import zstd
 from vimdriver._images.formats import PREFIX, compressed, open_image, prefix_bytes
 from vimdriver.errors import ImageUnacceptableError
 

@@ -8,10 +8,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.unit.driver.images.corpus import CASES, GOOD, ISO, RAW, SPARSE, STREAM, Case, Good, head
+from tests.unit.driver.images import corpus, qcow2_corpus
+from tests.unit.driver.images.corpus import ISO, RAW, SPARSE, STREAM, Case, Good, head
 from tests.unit.driver.images.formats.reading import read_disk, read_extents
 from vimdriver._images.formats import PREFIX, header, open_image, prefix_bytes
 from vimdriver.errors import ImageUnacceptableError
+
+CASES = [*corpus.CASES, *qcow2_corpus.CASES]
+GOOD = [*corpus.GOOD, *qcow2_corpus.GOOD]
 
 
 def claims(case: Case | Good) -> dict[str, Any]:
@@ -56,7 +60,12 @@ def test_each_rule_refuses_its_images(case: Case, step: int) -> None:
 def test_good_images_are_read(good: Good, strict: bool) -> None:
     data = good.build()
     image = open_image(data[:PREFIX], size=len(data), **claims(good))
-    assert (image.kind, image.refusal) == (good.kind, None)
+    rule = None if image.refusal is None else image.refusal.rule
+    assert (image.kind, rule) == (good.kind, good.unchanged)
+    if strict and good.unchanged is not None:
+        with pytest.raises(ImageUnacceptableError, match=good.unchanged):
+            image.reader(strict=True)
+        return
     assert read_disk(data, strict=strict, step=7777, **claims(good)) == good.disk
 
 
