@@ -34,6 +34,7 @@ NAMES = (
     "transfer",
     "spawns",
     "images",
+    "conversions",
     "simulator",
 )
 """Short ones first: long ones heat the machine."""

@@ -37,11 +37,14 @@ class Host:
 
 
 @contextmanager
-def simulator(*, vms: int = 0, datastore: Path | None = None) -> Iterator[Host]:
+def simulator(
+    *, vms: int = 0, datastore: Path | None = None, version: str = "8.0"
+) -> Iterator[Host]:
     """Run `vimctl sim`; its datastore is in memory where the machine has a folder for that."""
     with tempfile.TemporaryDirectory(prefix="bench-sim-", dir=in_memory()) as name:
         folder = datastore or Path(name)
         options = ["sim", "--vms", str(vms), "--datastore-dir", str(folder)]
+        options += ["--api-version", version]
         command = [sys.executable, "-c", "from vimdriver._cli import main; main()", *options]
         began = time.monotonic()
         with subprocess.Popen(

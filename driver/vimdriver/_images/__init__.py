@@ -24,7 +24,7 @@ Read the checked bytes of a source without an uploader::
 - `source`: the protocols and `ImageInfo`; `glance`, `glance_v1`, `http`, `local`, `stored`: the sources; `openstack`:
   the endpoint and token of Glance from clouds.yaml
 - `check`: checks a body; `formats/`: disk formats; `hashing`: hash algorithms
-- `uploader`, `pipe`, `ranges`, `worker`: how a body is moved; `sink`: the datastore as its target
+- `uploader`, `pipe`, `ranges`, `worker`, `deflater`: how a body is moved; `sink`: the datastore as its target
 - `ovf`, `archive`, `ovf_set`: OVF descriptors, OVA files, and descriptors with their files next to them
 - `local_file`: new files of this computer
 - `make`, `embedded`: generated images, and a Glance in this process that serves them

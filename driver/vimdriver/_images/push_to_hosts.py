@@ -39,7 +39,8 @@ async def push_to_hosts(
 ) -> list[PushResult]:
     """Push `refs` to several hosts as `push_images` does to one; return a result for each host and image.
 
-    The source of an image is read once for all hosts. One that keeps the others waiting for
+    The source of an image is read once for all hosts, and where it is deflated for them, that is done once too.
+    One that keeps the others waiting for
     `limits.patience` seconds, with `limits.window` bytes read ahead of it, is cut loose: it gets the rest
     by a read of its own. A host that fails as a whole, for example because it cannot be reached, has
     that error in the result of each image. Cancelling stops all hosts as it stops one.
@@ -72,7 +73,7 @@ async def push_to_hosts(
     tell = events or (lambda event: None)
     async with (
         Fan(images, len(hosts), limits=limits, total=total) as fan,
-        nullcontext(uploader) if uploader else Uploader(streams=len(hosts)) as opened,
+        nullcontext(uploader) if uploader else Uploader(streams=len(hosts), shared=True) as opened,
         asyncio.TaskGroup() as group,
     ):
         ends = [

@@ -1,8 +1,8 @@
 """Moves image bodies: source -> check -> stage -> sink. Everything that sends one comes through here.
 
 The event loop moves the bytes, since it serves every source and every way to the target, proxies
-included; checking, hashing and converting, which release the GIL, run in a few threads
-(docs/appendix/transfers.md).
+included; checking, hashing and converting, which release the GIL, run in a few threads, and so does
+deflating (docs/appendix/transfers.md).
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, Self
 
 from vimdriver._images.check import BodyCheck
+from vimdriver._images.deflater import Deflater
 from vimdriver._images.pipe import Passage, piped
 from vimdriver._images.ranges import RangedBody, check_whole
 from vimdriver._images.source import RangedSource
@@ -71,12 +72,15 @@ class Uploader:
     Args:
         streams: Number of bodies that will be sent at once, a hint for the number of threads.
             More than that are sent all the same.
+        shared: Most of them are the same body for several sinks: see `Deflater`.
     """
 
-    def __init__(self, *, streams: int = 16) -> None:
+    def __init__(self, *, streams: int = 16, shared: bool = False) -> None:
         # More threads than cores would only take turns.
         self._threads = max(1, min(streams, os.cpu_count() or 4))
         self._executor: ThreadPoolExecutor | None = None
+        self.deflater = Deflater(shared=shared)
+        """For the writers of stages that are uploaded here."""
 
     async def __aenter__(self) -> Self:
         self._executor = ThreadPoolExecutor(self._threads, thread_name_prefix="vimlib-image")
@@ -87,6 +91,8 @@ class Uploader:
         if executor is not None:
             # Each stream waits for its own job, milliseconds; one that goes on gets `ClosedError`.
             executor.shutdown(wait=True)
+        # After the stages, which wait for it.
+        self.deflater.close()
 
     @forgetful
     async def upload(

@@ -5,8 +5,9 @@ from __future__ import annotations
 import struct
 import sys
 from array import array
+from collections import deque
 from dataclasses import replace
-from typing import Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from vimdriver._images.formats import header
 from vimdriver._images.formats.deflate import deflate
@@ -19,17 +20,33 @@ from vimdriver._images.formats.extents import GRAIN, SECTOR, Data, Extent, Exten
 from vimdriver._images.formats.header import GD_AT_END, GT_SECTORS, GTES, SparseHeader
 from vimdriver.errors import ImageUnacceptableError
 
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
 END_OF_STREAM, GRAIN_TABLE, GRAIN_DIRECTORY, FOOTER = range(4)
 GRAIN_HEAD: Final = struct.Struct("<QI")
 """What precedes the bytes of a grain: its first sector on the disk and their count."""
 _MAX_SECTORS: Final = 1 << 32
 
 
+class GrainDeflater(Protocol):
+    """Deflates grains elsewhere, while the writer goes on."""
+
+    @property
+    def ahead(self) -> int:
+        """The number of grains that a writer should have in progress at most."""
+        ...
+
+    def start(self, data: bytes, level: int) -> Future[bytes]:
+        """Begin to deflate a grain; the future returns what `deflate` does."""
+        ...
+
+
 class StreamOptimizedWriter:
     """Writes a disk as VMware exports it: directory and footer at the end. See `DiskWriter`.
 
-    Grains of zeros are left out. Memory: one grain, one table, and 4 bytes for each table (32 MiB of
-    the disk with grains of 64 KiB).
+    Grains of zeros are left out. Memory: one grain or those in progress, one table, and 4 bytes for each
+    table (32 MiB of the disk with grains of 64 KiB).
 
     Args:
         capacity: Bytes of the disk, rounded up to whole sectors.
@@ -38,6 +55,8 @@ class StreamOptimizedWriter:
             grain size of its source.
         adapter_type: Of the descriptor: lsilogic, buslogic or ide.
         cid: Of the descriptor, the content id.
+        deflater: Deflates the grains; the bytes of the file are the same. None deflates them one after
+            another where `write` is called.
     """
 
     def __init__(
@@ -48,6 +67,7 @@ class StreamOptimizedWriter:
         grain_bytes: int = GRAIN,
         adapter_type: str = "lsilogic",
         cid: int = NEVER_OPENED,
+        deflater: GrainDeflater | None = None,
     ) -> None:
         sectors = -(-capacity // SECTOR)
         self._order = ExtentOrder(sectors * SECTOR)
@@ -77,6 +97,9 @@ class StreamOptimizedWriter:
         self._partial = bytearray()
         """The beginning of the grain `_index`, if it did not come in one piece."""
         self._index = 0
+        self._deflater = deflater
+        self._begun: deque[tuple[int, Future[bytes]]] = deque()
+        """Grains that are being deflated, in order."""
         self._table = array("I", bytes(GTES * 4))
         self._table_index = 0
         self._directory = array("I", bytes(self._head.tables * 4))
@@ -132,6 +155,7 @@ class StreamOptimizedWriter:
         self._order.check(offset, min(self.grain_bytes, max(self.capacity - offset, 1)))
         pieces: list[Data] = []
         self._complete(pieces)
+        self._collect(pieces)
         self._append(offset // self.grain_bytes, data, pieces)
         return pieces
 
@@ -139,6 +163,7 @@ class StreamOptimizedWriter:
         """See `DiskWriter`."""
         pieces: list[Data] = []
         self._complete(pieces)
+        self._collect(pieces)
         self._end_table(pieces)
         sectors = self._head.directory_sectors
         pieces.append(self._count(_marker(GRAIN_DIRECTORY, sectors)))
@@ -159,7 +184,17 @@ class StreamOptimizedWriter:
             return
         if len(data) < self.grain_bytes:
             data = bytes(data).ljust(self.grain_bytes, b"\0")
-        self._append(index, deflate(data, self._level), pieces)
+        if self._deflater is None:
+            self._append(index, deflate(data, self._level), pieces)
+            return
+        self._begun.append((index, self._deflater.start(bytes(data), self._level)))
+        self._collect(pieces, self._deflater.ahead)
+
+    def _collect(self, pieces: list[Data], most: int = 0) -> None:
+        """Append the grains that are deflated; wait for them where more than `most` are in progress."""
+        while self._begun and (len(self._begun) > most or self._begun[0][1].done()):
+            index, deflated = self._begun.popleft()
+            self._append(index, deflated.result(), pieces)
 
     def _append(self, index: int, data: Data, pieces: list[Data]) -> None:
         table, entry = divmod(index, GTES)

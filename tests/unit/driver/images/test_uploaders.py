@@ -78,7 +78,7 @@ async def nothing_left_behind() -> AsyncIterator[None]:
     yield
     # aiohttp closes its transports in a later loop iteration.
     await until(lambda: len(os.listdir("/proc/self/fd")) <= files)
-    assert {t for t in threading.enumerate() if "vimlib-image" in t.name} <= threads
+    assert {t for t in threading.enumerate() if t.name.startswith("vimlib-")} <= threads
     assert not {t for t in asyncio.all_tasks() if "images" in repr(t.get_coro())}
 
 
