@@ -9,6 +9,7 @@ import sys
 import time
 import unittest
 from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 from unittest import mock
 from urllib.error import HTTPError
@@ -203,10 +204,11 @@ class ESXConnectionTestCase(test_virt_drivers._VirtDriverTestCase, test.TestCase
     def test_a_machine_is_started_after_the_boot_of_its_host(self) -> None:
         """One that is off; a suspended one stays, since its memory would be lost."""
         instance, network = self._get_running_instance()
-        for bring, wanted in (
+        cases: tuple[tuple[Callable[[], object], int], ...] = (
             (lambda: self.connection.power_off(instance), power_state.RUNNING),
             (lambda: self.connection.suspend(self.ctxt, instance), power_state.SUSPENDED),
-        ):
+        )
+        for bring, wanted in cases:
             bring()
             self.connection.resume_state_on_host_boot(self.ctxt, instance, network, [])
             assert self.connection.get_info(instance, use_cache=False).state == wanted
