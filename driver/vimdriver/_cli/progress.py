@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from vimdriver._cli.output import colour, shown
 from vimdriver.errors import size_text
@@ -23,36 +23,20 @@ _REDRAW = 0.1
 _LINE_EVERY = 10.0
 
 
-class Meter(Protocol):
-    """Receives the progress of transfers, which it identifies by name. No method blocks."""
+class Meter:
+    """Receives the progress of transfers, which it identifies by name, and prints nothing. No method blocks."""
 
     def start(self, name: str, size: int | None) -> None:
         """Report the start of a transfer; `size` in bytes, None if unknown."""
-        ...
 
     def advance(self, name: str, count: int) -> None:
         """Report that `count` more bytes were transferred."""
-        ...
 
     def end(self, name: str, error: BaseException | None = None) -> None:
         """Report the end of a transfer."""
-        ...
 
 
-class Silent:
-    """Prints nothing."""
-
-    def start(self, name: str, size: int | None) -> None:
-        """See `Meter`."""
-
-    def advance(self, name: str, count: int) -> None:
-        """See `Meter`."""
-
-    def end(self, name: str, error: BaseException | None = None) -> None:
-        """See `Meter`."""
-
-
-class _Errors(Silent):
+class _Errors(Meter):
     """Prints errors only."""
 
     def end(self, name: str, error: BaseException | None = None) -> None:
@@ -65,10 +49,12 @@ def _failed(name: str, error: BaseException) -> str:
     return f"{shown(name)}: failed: {printable(str(error), 500)}"
 
 
-class Lines:
+class Lines(Meter):
     """Prints a line at the start and end of a transfer, and a summary every ten seconds."""
 
-    def __init__(self, say: Callable[[str], None], clock: Callable[[], float]) -> None:
+    def __init__(
+        self, say: Callable[[str], None], clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._say = say
         self._clock = clock
         # Name to (bytes done, size, start time) of each running transfer.
@@ -107,7 +93,7 @@ class Lines:
             )
 
 
-class _Bars:
+class _Bars(Meter):
     """Draws a bar per transfer and one for the total, with rich."""
 
     def __init__(self, progress: Any, clock: Callable[[], float]) -> None:
@@ -158,11 +144,6 @@ class _Bars:
             self._progress.refresh()
 
 
-def lines(say: Callable[[str], None], clock: Callable[[], float] = time.monotonic) -> Meter:
-    """Return a meter that prints lines."""
-    return Lines(say, clock)
-
-
 @contextmanager
 def meter(output: Output) -> Iterator[Meter]:
     """Yield the meter for the output: bars on a terminal, lines elsewhere.
@@ -170,10 +151,10 @@ def meter(output: Output) -> Iterator[Meter]:
     With --json nothing is printed, since stdout has the results; with --quiet only errors are.
     """
     if output.quiet or output.json:
-        yield Silent() if output.json else _Errors()
+        yield Meter() if output.json else _Errors()
         return
     if not sys.stderr.isatty():
-        yield lines(output.say)
+        yield Lines(output.say)
         return
     from rich.console import Console
     from rich.progress import (

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from vimdriver._cli.output import Output, colour, shown, to_text
-from vimdriver._cli.progress import Silent, lines, meter
+from vimdriver._cli.progress import Lines, meter
 from vimdriver.errors import size_text
 
 ROWS: list[dict[str, Any]] = [{"a": "x", "b": 1}, {"a": "\x1b[31m", "b": None}]
@@ -87,7 +87,7 @@ def test_sizes_have_binary_units(count: int, text: str) -> None:
 def test_lines_are_printed_at_both_ends_and_every_ten_seconds() -> None:
     said: list[str] = []
     now = 0.0
-    progress = lines(said.append, lambda: now)
+    progress = Lines(said.append, lambda: now)
     progress.start("a", 2 << 20)
     progress.start("b\x1b", None)
     progress.advance("a", 1 << 20)
@@ -109,7 +109,6 @@ def test_json_and_quiet_disable_progress(
     output: Output, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with meter(output) as progress:
-        assert isinstance(progress, Silent)
         progress.start("a", 1)
         progress.advance("a", 1)
         progress.end("a")
@@ -144,7 +143,7 @@ def test_a_file_name_that_is_not_utf8_is_valid_json(
 def test_no_secret_of_a_url_is_shown(name: str, text: str) -> None:
     assert shown(name) == text
     said: list[str] = []
-    progress = lines(said.append, lambda: 0.0)
+    progress = Lines(said.append, lambda: 0.0)
     progress.start(name, 1)
     progress.advance(name, 1)
     progress.end(name)
