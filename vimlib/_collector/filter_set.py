@@ -1,4 +1,4 @@
-"""Objects that one updates watches, coming and going: in a ListView, or by a filter for each."""
+"""Objects that one update stream watches, coming and going: in a ListView, or by a filter for each."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ CHUNK: Final = 5000
 
 
 class FilterSet(Protocol):
-    """Members whose properties a updates reports."""
+    """Members whose properties an update stream reports."""
 
     async def change(
         self, add: Sequence[vim25.ManagedObject], remove: Sequence[vim25.ManagedObject]
@@ -131,7 +131,7 @@ class PlainFilterSet:
 async def open_filter_set(
     context: Context, updates: UpdateStream, properties: list[vim25.PropertySpec]
 ) -> AsyncIterator[FilterSet]:
-    """Own a filter_set without members, whose properties `updates` reports."""
+    """Own a filter set without members, whose properties `updates` reports."""
     if context.content.viewManager is None:
         yield PlainFilterSet(context, updates, properties)
         return

@@ -43,7 +43,7 @@ class SharedCollector:
         self._tick = asyncio.Event()
 
     def updates(self) -> SharedUpdateStream:
-        """Return a updates of its own filters."""
+        """Return an update stream of its own filters."""
         return SharedUpdateStream(self)
 
     async def add(

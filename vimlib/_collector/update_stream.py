@@ -121,7 +121,7 @@ class OwnUpdateStream:
 
 
 async def new_update_stream(context: Context) -> UpdateStream:
-    """Return a updates that the caller closes. Cancelling leaves nothing behind."""
+    """Return an update stream that the caller closes. Cancelling leaves nothing behind."""
     if not context.speaks("4.1"):
         return context.once(SharedCollector).updates()
 
@@ -134,7 +134,7 @@ async def new_update_stream(context: Context) -> UpdateStream:
 
 @asynccontextmanager
 async def open_updates(context: Context) -> AsyncIterator[UpdateStream]:
-    """Own a updates: closed, shielded, on every way out."""
+    """Own an update stream: closed, shielded, on every way out."""
     updates = await new_update_stream(context)
     try:
         yield updates
