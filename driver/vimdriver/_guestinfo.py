@@ -44,8 +44,6 @@ MAX_TEXT = 64 * 1024
 MAX_JSON = 256 * 1024
 MAX_USERS = 16
 MAX_KEY = 16 * 1024
-# A router announcement's default route has the metric 1024.
-STATIC_METRIC = 100
 # A second default route stands behind the first, whose metric the kernel sets to 0 or 1024.
 SECOND_GATEWAY_METRIC = 1124
 
@@ -248,8 +246,10 @@ def metadata(config: GuestConfig, instance_id: str) -> dict[str, str]:
     The network is in it as version 2 of cloud-init's network config. NICs are matched by MAC
     address and keep their names. A default route is a ``gateway4`` or ``gateway6``: every renderer
     of cloud-init makes a working route of it, while a route of the list needs net-tools on Debian
-    with ifupdown and loses ``on-link`` in the networkd renderer. cloud-init treats another
-    ``instance_id`` as another machine: it makes new SSH host keys, among others.
+    with ifupdown and loses ``on-link`` in most renderers. A name server goes to a NIC that has an
+    address of its IP version. `left_out` names what the renderers have no common form for.
+    cloud-init treats another ``instance_id`` as another machine: it makes new SSH host keys, among
+    others.
 
     Raises:
         UsageError: ``instance_id`` is not of letters, digits and ``._:-``, or the text is too long.
@@ -264,8 +264,9 @@ def metadata(config: GuestConfig, instance_id: str) -> dict[str, str]:
         ((user, keys),) = config.ssh_keys.items()
         document |= {"public-keys-data": "\n".join(keys), "admin-username": user}
     metrics = _metrics(config.nics)
+    servers, _ = _placed_servers(config.nics)
     ethernets = {
-        f"id{index}": _ethernet(nic, config.search, metrics[index])
+        f"id{index}": _ethernet(nic, servers[index], config.search, metrics[index])
         for index, nic in enumerate(config.nics)
         # A NIC that is left alone is not mentioned.
         if nic.addresses or nic.dhcp4 or nic.dhcp6
@@ -337,7 +338,14 @@ def left_out(config: GuestConfig, form: Form) -> tuple[str, ...]:
     """The values of ``config`` that the form cannot express, in words; empty if nothing is lost."""
     ours = [name for name in ("user_data", "vendor_data") if getattr(config, name) is not None]
     if form == "cloud-init":
-        return ()
+        metrics = _metrics(config.nics)
+        gateways = [
+            f"{nic.mac}: gateway {gateway}"
+            for nic, metric in zip(config.nics, metrics, strict=True)
+            for version, gateway in ((4, nic.gateway4), (6, nic.gateway6))
+            if gateway not in (None, *_own(nic)) and not _has_default(nic, version, metric)
+        ]
+        return (*gateways, *(f"DNS {server}" for server in _placed_servers(config.nics)[1]))
     lost = [name.replace("_", "-") for name in ours]
     if form == "versioned":
         return tuple(lost)
@@ -406,17 +414,63 @@ def _metrics(nics: Sequence[NIC]) -> list[dict[int, int | None]]:
     found: list[dict[int, int | None]] = [{} for _ in nics]
     for version in (4, 6):
         sources = [
-            (metrics, nic.gateway4 if version == 4 else nic.gateway6)
+            metrics
             for metrics, nic in zip(found, nics, strict=True)
             if (nic.gateway4 or nic.dhcp4 if version == 4 else nic.gateway6 or nic.dhcp6)
         ]
-        for at, (metrics, gateway) in enumerate(sources):
-            first = STATIC_METRIC if version == 6 and gateway and sources[1:] else None
-            metrics[version] = SECOND_GATEWAY_METRIC + 100 * (at - 1) if at else first
+        for at, metrics in enumerate(sources):
+            metrics[version] = SECOND_GATEWAY_METRIC + 100 * (at - 1) if at else None
     return found
 
 
-def _ethernet(nic: NIC, search: Sequence[str], metrics: dict[int, int | None]) -> dict[str, Any]:
+def _has_default(nic: NIC, version: int, metrics: Mapping[int, int | None]) -> bool:
+    """Whether cloud-init's network config has a default route by that gateway of a NIC.
+
+    A router machine, whose networks have it as their gateway, needs none. A metric takes a route of
+    the list. cloud-init adds all routes to the first entry of a NIC, and its renderer for
+    NetworkManager (25.1) fails at a default route of the other IP version.
+    """
+    if (nic.gateway4 if version == 4 else nic.gateway6) in _own(nic):
+        return False
+    return metrics.get(version) is None or version == _first_version(nic)
+
+
+def _first_version(nic: NIC) -> int:
+    """The IP version of the first entry that cloud-init makes of a NIC with routes."""
+    if nic.dhcp4 or nic.dhcp6:
+        return 4 if nic.dhcp4 else 6
+    gateways = (nic.gateway4, *(route.via for route in nic.routes))
+    return 4 if any(one is not None and ":" not in one for one in gateways) else 6
+
+
+def _placed_servers(nics: Sequence[NIC]) -> tuple[list[list[str]], list[str]]:
+    """The name servers of each NIC, and those of an IP version that no NIC has.
+
+    NetworkManager refuses a connection with a name server of a version that is disabled there.
+    """
+    versions = [
+        {ipaddress.ip_interface(one).version for one in nic.addresses}
+        | ({4} if nic.dhcp4 else set())
+        | ({6} if nic.dhcp6 else set())
+        for nic in nics
+    ]
+    placed: list[list[str]] = [[] for _ in nics]
+    lost = []
+    for at, nic in enumerate(nics):
+        for server in nic.dns:
+            version = ipaddress.ip_address(server).version
+            homes = (home for home in (at, *range(len(nics))) if version in versions[home])
+            home = next(homes, None)
+            if home is None:
+                lost.append(server)
+            elif server not in placed[home]:
+                placed[home].append(server)
+    return placed, lost
+
+
+def _ethernet(
+    nic: NIC, servers: Sequence[str], search: Sequence[str], metrics: Mapping[int, int | None]
+) -> dict[str, Any]:
     """One NIC of cloud-init's network config."""
     item: dict[str, Any] = {
         "match": {"macaddress": nic.mac.lower()},
@@ -424,35 +478,53 @@ def _ethernet(nic: NIC, search: Sequence[str], metrics: dict[int, int | None]) -
         "dhcp6": nic.dhcp6,
     }
     routes: list[dict[str, Any]] = []
-    for version, gateway, everywhere in ((4, nic.gateway4, "0.0.0.0/0"), (6, nic.gateway6, "::/0")):
+    for version, gateway in ((4, nic.gateway4), (6, nic.gateway6)):
         metric = metrics.get(version)
         if (nic.dhcp4 if version == 4 else nic.dhcp6) and metric is not None:
             item[f"dhcp{version}-overrides"] = {"route-metric": metric}
-        if gateway is None or gateway in _own(nic):
-            # A router machine, whose networks have it as their gateway.
+        if gateway is None or not _has_default(nic, version, metrics):
             continue
-        onlink = _on_link(nic, gateway)
         if metric is None:
             item[f"gateway{version}"] = gateway
-            if onlink:
-                # netplan's gateway4 has no on-link flag: a route to the gateway stands in for it.
-                # The other renderers need a `via`, of which zero means none.
-                none = str(ipaddress.ip_address(bytes(4 if version == 4 else 16)))
-                to = f"{gateway}/{32 if version == 4 else 128}"
-                routes.append({"to": to, "via": none, "scope": "link"})
         else:
-            routes.append({"to": everywhere, "via": gateway, "metric": metric} | onlink)
+            everywhere = "0.0.0.0/0" if version == 4 else "::/0"
+            routes.append({"to": everywhere, "via": gateway, "metric": metric})
     if item.get("gateway4") and item.get("gateway6") and not _on_link(nic, item["gateway4"]):
         # cloudbase-init ignores gateway4 where there is a gateway6; the others drop a duplicate.
         routes.append({"to": "0.0.0.0/0", "via": item["gateway4"]})
     for one in nic.routes:
         own = {} if one.metric is None else {"metric": one.metric}
-        routes.append({"to": one.to, "via": one.via} | own | _on_link(nic, one.via))
-    servers = {"addresses": list(nic.dns), "search": list(nic.search or search)}
-    if nic.dns or nic.search or search:
-        item["nameservers"] = {name: value for name, value in servers.items() if value}
-    rest = {"addresses": list(nic.addresses), "routes": routes, "mtu": nic.mtu}
-    return item | {name: value for name, value in rest.items() if value}
+        routes.append({"to": one.to, "via": one.via} | own)
+    routes = [_link_route(via) for via in _gateways_off_link(nic, item, routes)] + [
+        route | _on_link(nic, route["via"]) for route in routes
+    ]
+    nameservers = {"addresses": list(servers), "search": list(nic.search or search)}
+    item["nameservers"] = {name: value for name, value in nameservers.items() if value}
+    # The IP version of the routes first: cloud-init adds all of them to the first address.
+    first = min((ipaddress.ip_network(route["to"]).version for route in routes), default=0)
+    versions = {one: ipaddress.ip_interface(one).version for one in nic.addresses}
+    addresses = sorted(nic.addresses, key=lambda one: first not in (0, versions[one]))
+    item |= {"addresses": addresses, "routes": routes, "mtu": nic.mtu}
+    return {name: value for name, value in item.items() if value or value is False}
+
+
+def _gateways_off_link(
+    nic: NIC, item: Mapping[str, Any], routes: Sequence[Mapping[str, Any]]
+) -> list[str]:
+    """Each gateway of a NIC's network config that is in none of the NIC's networks, once."""
+    ends = [item.get("gateway4"), item.get("gateway6"), *(route["via"] for route in routes)]
+    return [via for via in dict.fromkeys(filter(None, ends)) if _on_link(nic, via)]
+
+
+def _link_route(via: str) -> dict[str, Any]:
+    """The route to a gateway off the link.
+
+    netplan's gateway4 has no on-link flag, and the other renderers ignore the flag of a route. They
+    need a `via` too, of which zero means none.
+    """
+    address = ipaddress.ip_address(via)
+    none = str(ipaddress.ip_address(bytes(len(address.packed))))
+    return {"to": f"{via}/{address.max_prefixlen}", "via": none, "scope": "link"}
 
 
 def _on_link(nic: NIC, via: str) -> dict[str, bool]:

@@ -9,7 +9,7 @@ import fcntl
 import hashlib
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[3]
@@ -23,7 +23,7 @@ def root() -> Path:
     return folder.resolve()
 
 
-def built(name: str, inputs: list[str | bytes], build: Callable[[Path], None]) -> Path:
+def built(name: str, inputs: Sequence[str | bytes], build: Callable[[Path], None]) -> Path:
     """Return a folder that `build` filled once for these inputs; remove older ones of the same
     name.
 

@@ -4,6 +4,8 @@ committed.
 
 from __future__ import annotations
 
+import platform
+import re
 import subprocess
 import tarfile
 from collections.abc import Callable
@@ -22,12 +24,19 @@ _TARGETS = (
 
 
 def files_of(
-    package: str, keep: Callable[[str], bool], *, folders: bool = False, label: str = "files"
+    package: str,
+    keep: Callable[[str], bool],
+    *,
+    folders: bool = False,
+    label: str = "files",
+    release: str | None = None,
 ) -> Path:
     """Return a folder with those files of a package's upstream archive whose path `keep` accepts.
 
     Paths are relative to the archive's top folder; of each file its last name is kept, or its whole
-    path with `folders`. Calls that keep other files of the same package give another `label`.
+    path with `folders`. Calls that keep other files of the same package give another `label`. A
+    `release` is the one of Debian that has the sources, by its code name; the default is this
+    machine's.
 
     Raises:
         PeerError: apt cannot download the archive, or no file is accepted.
@@ -35,7 +44,7 @@ def files_of(
 
     def build(folder: Path) -> None:
         with TemporaryDirectory() as scratch:
-            archive = _download(package, Path(scratch))
+            archive = _download(package, Path(scratch), release)
             with tarfile.open(archive) as members:
                 for member in members:
                     _, _, name = member.name.partition("/")
@@ -43,18 +52,25 @@ def files_of(
                         place = folder / (name if folders else Path(name).name)
                         place.parent.mkdir(parents=True, exist_ok=True)
                         place.write_bytes(file.read())
+                        place.chmod(member.mode)
         if not any(folder.iterdir()):
             raise PeerError(f"the sources of {package} have none of the wanted files")
 
-    return cache.built(f"{package}-{label}", [package, Path(__file__).read_bytes()], build)
+    inputs: list[str | bytes] = [package, release or "", Path(__file__).read_bytes()]
+    return cache.built(f"{package}-{label}", inputs, build)
 
 
-def _download(package: str, folder: Path) -> Path:
+def _download(package: str, folder: Path, release: str | None) -> Path:
     """Download the archive with lists of its own: the machine's may have no sources."""
     lists = folder / "lists"
     lists.mkdir()
     sources = folder / "sources.list"
-    sources.write_text("\n".join(sorted(set(_run(*_TARGETS).splitlines()))) + "\n")
+    targets = "\n".join(sorted(set(_run(*_TARGETS).splitlines()))) + "\n"
+    if release is not None:
+        own = platform.freedesktop_os_release()["VERSION_CODENAME"]
+        # The suites of updates and security are named after the release too.
+        targets = re.sub(rf" {own}\b", f" {release}", targets)
+    sources.write_text(targets)
     options = (f"Dir::State::Lists={lists}", f"Dir::Etc::SourceList={sources}")
     quiet = ("Dir::Etc::SourceParts=/dev/null", "APT::Sandbox::User=root")
     words = [word for option in (*options, *quiet) for word in ("-o", option)]

@@ -239,8 +239,78 @@ def test_second_gateway_and_gateway_off_the_link() -> None:
     found = guestinfo.metadata(GuestConfig(None, nics), "i-1")
     ethernets = json.loads(base64.b64decode(found["guestinfo.metadata"]))["network"]["ethernets"]
     assert ethernets["id1"]["routes"] == [
-        {"to": "0.0.0.0/0", "via": "10.9.0.1", "metric": 1124, "on-link": True}
+        {"to": "10.9.0.1/32", "via": "0.0.0.0", "scope": "link"},
+        {"to": "0.0.0.0/0", "via": "10.9.0.1", "metric": 1124, "on-link": True},
     ]
+
+
+def ethernets(*nics: NIC) -> list[dict[str, Any]]:
+    """What cloud-init gets of those NICs."""
+    found = guestinfo.metadata(GuestConfig(None, nics), "i-1")["guestinfo.metadata"]
+    return list(json.loads(base64.b64decode(found))["network"]["ethernets"].values())
+
+
+TWO = ("10.1.0.2/24", "2001:db8:1::2/64")
+
+
+@pytest.mark.parametrize(
+    ("second", "kept", "lost"),
+    [
+        (NIC(OTHER, TWO, "10.1.0.1", "2001:db8:1::1"), ["10.1.0.1"], ["2001:db8:1::1"]),
+        (NIC(OTHER, TWO, gateway6="2001:db8:1::1"), ["2001:db8:1::1"], []),
+        (NIC(OTHER, TWO[:1], "10.1.0.1", dhcp6=True), [], ["10.1.0.1"]),
+        (NIC(OTHER, TWO, gateway6="2001:db8:1::1", dhcp4=True), [], ["2001:db8:1::1"]),
+    ],
+)
+def test_a_later_nic_keeps_the_default_route_of_its_first_entry(
+    second: NIC, kept: list[str], lost: list[str]
+) -> None:
+    first = NIC(MAC, ("10.0.0.2/24", "2001:db8::2/64"), "10.0.0.1", "2001:db8::1")
+    _, item = ethernets(first, second)
+    found = item.get("routes", [])
+    assert [(route["via"], route["metric"]) for route in found] == [(one, 1124) for one in kept]
+    words = guestinfo.left_out(GuestConfig(None, (first, second)), "cloud-init")
+    assert list(words) == [f"{OTHER}: gateway {one}" for one in lost]
+
+
+def test_addresses_of_the_routes_ip_version_come_first() -> None:
+    """cloud-init adds all routes of a NIC to the entry of its first address."""
+    six = Route("2001:db8:9::/48", "2001:db8:1::9")
+    (nic,) = ethernets(NIC(MAC, TWO, routes=[six]))
+    assert nic["addresses"] == [*TWO[::-1]]
+    (nic,) = ethernets(NIC(MAC, TWO[::-1], routes=[six, Route("10.9.0.0/16", "10.1.0.9")]))
+    assert nic["addresses"] == [*TWO]
+    (nic,) = ethernets(NIC(MAC, TWO[::-1]))
+    assert nic["addresses"] == [*TWO[::-1]]
+
+
+def test_a_gateway_off_the_link_gets_one_route_of_its_own() -> None:
+    routes = [Route("10.8.0.0/16", "10.9.0.1"), Route("10.7.0.0/16", "10.9.0.1")]
+    (nic,) = ethernets(NIC(MAC, ("10.1.0.2/32",), gateway4="10.9.0.1", routes=routes))
+    assert [route["to"] for route in nic["routes"]] == [
+        *("10.9.0.1/32", "10.8.0.0/16", "10.7.0.0/16"),
+    ]
+    six = NIC(MAC, ("2001:db8::2/128",), gateway6="2001:db8:f::1")
+    assert ethernets(six)[0]["routes"] == [
+        {"to": "2001:db8:f::1/128", "via": "::", "scope": "link"}
+    ]
+
+
+def test_a_name_server_goes_to_a_nic_of_its_ip_version() -> None:
+    config = GuestConfig(
+        None,
+        (
+            NIC(MAC, TWO[:1], dns=["2001:db8::53", "10.0.0.53"]),
+            NIC(OTHER, TWO[1:], dns=["2001:db8::53"]),
+        ),
+    )
+    first, second = ethernets(*config.nics)
+    assert first["nameservers"] == {"addresses": ["10.0.0.53"]}
+    assert second["nameservers"] == {"addresses": ["2001:db8::53"]}
+    assert guestinfo.left_out(config, "cloud-init") == ()
+    # One that no NIC can reach.
+    alone = GuestConfig(None, config.nics[:1])
+    assert guestinfo.left_out(alone, "cloud-init") == ("DNS 2001:db8::53",)
 
 
 @pytest.mark.parametrize(("address", "on_link"), [("10.1.0.2/32", True), ("169.254.7.2/16", False)])
