@@ -305,14 +305,16 @@ class Machine:
 
         eventually(lambda: state() in ("running", "degraded"), state, 90)
 
-    def cloud_init_boots(self, settings: Mapping[str, str], renderer: str) -> None:
+    def cloud_init_boots(
+        self, settings: Mapping[str, str], renderer: str, distro: str = "debian"
+    ) -> None:
         """Have cloud-init configure this machine at boot, from these settings by its datasource."""
         self.run("rm", "/etc/cloud/cloud-init.disabled")
         self.put("/etc/cloud/ds-identify.cfg", "policy: enabled\n")
         self.put(
             "/etc/cloud/cloud.cfg.d/99-test.cfg",
             "datasource_list: [VMware, None]\n"
-            f"system_info: {{network: {{renderers: [{renderer}]}}}}\n",
+            f"system_info: {{distro: {distro}, network: {{renderers: [{renderer}]}}}}\n",
         )
         # The hardware's name is VMware's, and a container has none.
         self.run("sh", "-c", "[ ! -e /sys/class/dmi ] || mount -t tmpfs tmpfs /sys/class/dmi")
@@ -402,10 +404,8 @@ class Machine:
         found: dict[str, Any] = json.loads(ran.stdout)
         return found
 
-    def cloud_init(
-        self, settings: Mapping[str, str], renderer: str = "networkd", distro: str = "debian"
-    ) -> dict[str, Any]:
-        """Let cloud-init read the machine's settings and write network files; its metadata."""
+    def cloud_init(self, settings: Mapping[str, str]) -> dict[str, Any]:
+        """Let cloud-init read the machine's settings and write files of networkd; its metadata."""
         text, encoding = (settings[f"guestinfo.metadata{key}"] for key in ("", ".encoding"))
         words = ["env", "VMX_GUESTINFO=1", f"VMX_GUESTINFO_METADATA={text}"]
         words.append(f"VMX_GUESTINFO_METADATA_ENCODING={encoding}")
@@ -414,7 +414,7 @@ class Machine:
         macs = [word for n, mac in enumerate(self.macs) for word in ("--mac", f"eth{n},{mac}")]
         self.run(
             *["cloud-init", "devel", "net-convert", "--network-data", "/run/network.json"],
-            *["--kind", "yaml", "--output-kind", renderer, "--distro", distro],
+            *["--kind", "yaml", "--output-kind", "networkd", "--distro", "debian"],
             *["--directory", "/", *macs],
         )
         found: dict[str, Any] = metadata

@@ -14,8 +14,9 @@ from typing import Any
 
 import pytest
 
-from vimdriver._guestinfo import NIC, GuestConfig, extra_config, record_digest
+from vimdriver._guestinfo import NIC, GuestConfig, Route, extra_config, record_digest
 
+from .ifcfg_rh import become_red_hat
 from .machine import MAC0, MAC1, SUITE, Machine, eventually, make_chroot, missing
 from .test_apply import DHCPD
 
@@ -327,46 +328,150 @@ def test_ifupdown2_takes_up_the_record_and_its_changes(machine: Machine) -> None
 
 # --- cloud-init ---------------------------------------------------------------
 
-CLOUD: dict[str, tuple[tuple[str, ...], dict[str, str]]] = {
-    "eni": (("networking",), {"/etc/network/interfaces": INTERFACES}),
-    "netplan": (("systemd-networkd",), {}),
-    "networkd": (("systemd-networkd",), {}),
-    "network-manager": (("NetworkManager",), {}),
-}
-GATEWAYS = {
-    "on the link": (
-        NIC(MAC0, ["10.0.0.2/24", "2001:db8::2/64"], "10.0.0.1", "2001:db8::1", dns=["10.0.0.53"]),
-        {("default", "10.0.0.1", "eth0"), ("default", "2001:db8::1", "eth0")},
-    ),
-    "off the link": (NIC(MAC0, ["10.0.0.2/32"], "10.9.9.1"), {("default", "10.9.9.1", "eth0")}),
-}
 
+# Services that start at boot, files of the image, and what to ask for the name servers.
+CLOUD: dict[str, tuple[tuple[str, ...], dict[str, str], tuple[str, ...]]] = {
+    "eni": (("networking",), {"/etc/network/interfaces": INTERFACES}, ("cat", "/etc/resolv.conf")),
+    "netplan": (("systemd-networkd", RESOLVED), {}, ("resolvectl", "dns")),
+    "networkd": (("systemd-networkd", RESOLVED), {}, ("resolvectl", "dns")),
+    "network-manager": (("NetworkManager", RESOLVED), {}, ("resolvectl", "dns")),
+}
+if RELEASE == SUITE:
+    # cloud-init 22.4 writes these files for the network service of RHEL 7 alone.
+    CLOUD["sysconfig"] = (("NetworkManager",), {}, ("cat", "/etc/resolv.conf"))
 
-@pytest.mark.parametrize(("nic", "routes"), GATEWAYS.values(), ids=GATEWAYS.keys())
-@pytest.mark.parametrize("renderer", CLOUD)
-def test_cloud_init_makes_a_working_network_of_the_metadata(
-    machine: Machine, renderer: str, nic: NIC, routes: set[tuple[str, str, str]]
-) -> None:
-    services, files = CLOUD[renderer]
-    for name, text in files.items():
-        machine.put(name, text)
+NETWORKS: dict[str, tuple[list[NIC], set[tuple[str, str, str]]]] = {
     # The NIC without a record comes first: nobody may rename it.
-    config = GuestConfig("web-1", [NIC(MAC1), nic])
-    machine.cloud_init_boots(extra_config(config, "cloud-init", instance_id="i-1"), renderer)
-    machine.says(NOVA)
-    machine.boot(*services)
-    assert "stood-aside" in machine.journal("vimguest")
-    expected = sorted(str(one) for one in nic.addresses)
+    "a NIC of two": (
+        [
+            NIC(MAC1),
+            NIC(
+                MAC0, ["10.0.0.2/24", "2001:db8::2/64"], "10.0.0.1", "2001:db8::1",
+                dns=["10.0.0.53", "2001:db8::53"],
+            ),
+        ],
+        {DEFAULT, ("default", "2001:db8::1", "eth0")},
+    ),
+    "gateways off the link": (
+        [
+            NIC(MAC0, ["10.0.0.2/32", "2001:db8::2/128"], "10.9.9.1", "2001:db8:f::1"),
+            NIC(MAC1, ["10.0.1.2/32"], routes=[Route("10.8.0.0/16", "10.9.7.1")]),
+        ],
+        {
+            ("default", "10.9.9.1", "eth0"),
+            ("default", "2001:db8:f::1", "eth0"),
+            ("10.8.0.0/16", "10.9.7.1", "eth1"),
+        },
+    ),
+    "IPv6 routes, and a name server of the other version": (
+        [
+            NIC(
+                MAC0, ["10.0.0.2/24", "2001:db8::2/64"], gateway6="2001:db8::1",
+                routes=[Route("2001:db8:9::/48", "2001:db8::9", 50)],
+            ),
+            NIC(MAC1, ["10.0.1.2/24"], "10.0.1.1", dns=["2001:db8::53", "10.0.1.53"]),
+        ],
+        {
+            ("default", "2001:db8::1", "eth0"),
+            ("2001:db8:9::/48", "2001:db8::9", "eth0"),
+            ("default", "10.0.1.1", "eth1"),
+        },
+    ),
+}  # fmt: skip
+if RELEASE == SUITE:
+    # cloud-init 22.4 has no metrics.
+    NETWORKS["two NICs with all values"] = (
+        [
+            NIC(
+                MAC0, ["10.0.0.2/24", "10.0.0.3/24", "2001:db8::2/64"], "10.0.0.1", "2001:db8::1",
+                dns=["10.0.0.53", "2001:db8::53"], search=["example.org"], mtu=1400,
+                routes=[Route("10.9.0.0/16", "10.0.0.254", 50)],
+            ),
+            NIC(MAC1, ["10.0.1.2/24", "2001:db8:1::2/64"], "10.0.1.1", "2001:db8:1::1", mtu=1300),
+        ],
+        BOTH | {("default", "2001:db8::1", "eth0"), ("10.9.0.0/16", "10.0.0.254", "eth0")},
+    )  # fmt: skip
+
+
+def dress(machine: Machine, renderer: str) -> str:
+    """Make the image one for that renderer; its distribution, as cloud-init has it."""
+    for name, text in CLOUD[renderer][1].items():
+        machine.put(name, text)
+    if renderer == "eni":
+        machine.unpack("busybox-static", "openresolv")
+        # As net-tools has it: cloud-init's routes are commands.
+        machine.run("ln", "-s", "/usr/bin/busybox", "/usr/sbin/route")
+        machine.run("rm", "-f", "/etc/resolv.conf")
+    if renderer == "sysconfig":
+        become_red_hat(machine, RELEASE)
+        return "rhel"
+    return "debian"
+
+
+def assert_network(
+    machine: Machine, renderer: str, nics: list[NIC], routes: set[tuple[str, str, str]]
+) -> None:
+    """Wait until the kernel and the resolver have the network of those NICs."""
+    rows = {"eth0": MAC0, "eth1": MAC1}
+    by_mac = {nic.mac: nic for nic in nics}
+    expected = {
+        name: (sorted(by_mac[mac].addresses), by_mac[mac].mtu or 1500)
+        for name, mac in rows.items()
+        if mac in by_mac
+    }
+    servers = {server for nic in nics for server in nic.dns}
+
+    def state() -> tuple[dict[str, tuple[list[str], int]], set[tuple[str, str, str]], set[str]]:
+        found = {name: (machine.addresses(name), machine.mtu(name)) for name in expected}
+        resolver = machine.run(*CLOUD[renderer][2], ok=False).stdout.split()
+        return found, machine.routes(), servers & set(resolver)
+
     eventually(
-        lambda: machine.addresses("eth0") == expected and routes <= machine.routes(),
+        lambda: state() == (expected, routes, servers),
         lambda: (
-            machine.addresses("eth0"),
-            machine.routes(),
+            state(),
+            (expected, routes, servers),
             machine.run("sh", "-c", "tail -n 40 /var/log/cloud-init.log", ok=False).stdout,
         ),
+        90,
     )
-    assert machine.run("hostname").stdout == "web-1\n"
-    assert machine.run("cat", "/sys/class/net/eth1/address").stdout == MAC1 + "\n"
+    for name, mac in rows.items():
+        assert machine.text(f"/sys/class/net/{name}/address") == mac + "\n"
+    best = [
+        machine.run("ip", "route", "get", one).stdout
+        for one, default in (("203.0.113.1", "."), ("2001:db8:ffff::1", ":"))
+        if any(route[0] == "default" and default in route[1] for route in routes)
+    ]
+    first = {dev for at in (4, 6) for dev in first_default(nics, at)}
+    assert {one.partition(" dev ")[2].split()[0] for one in best} == first
+
+
+def first_default(nics: list[NIC], version: int) -> list[str]:
+    """The NIC that the record gives the default route of that IP version, if any."""
+    names = {MAC0: "eth0", MAC1: "eth1"}
+    found = [
+        names[nic.mac]
+        for nic in nics
+        if (nic.gateway4 or nic.dhcp4 if version == 4 else nic.gateway6 or nic.dhcp6)
+    ]
+    return found[:1]
+
+
+@pytest.mark.parametrize(("nics", "routes"), NETWORKS.values(), ids=NETWORKS.keys())
+@pytest.mark.parametrize("renderer", CLOUD)
+def test_cloud_init_makes_a_working_network_of_the_metadata(
+    machine: Machine, renderer: str, nics: list[NIC], routes: set[tuple[str, str, str]]
+) -> None:
+    distro = dress(machine, renderer)
+    settings = extra_config(GuestConfig("web-1", nics), "cloud-init", instance_id="i-1")
+    machine.cloud_init_boots(settings, renderer, distro)
+    machine.says(NOVA)
+    machine.boot(*CLOUD[renderer][0])
+    assert "stood-aside" in machine.journal("vimguest")
+    assert_network(machine, renderer, nics, routes)
+    if distro == "debian":
+        # For RHEL cloud-init asks systemd-hostnamed, before which Debian's units start it.
+        assert machine.run("hostname").stdout == "web-1\n"
     # The next boot of the same instance applies a changed network. cloud-init 22.4 reads nothing
     # when it updates the settings that it has (DataSourceVMware._get_data): a new instance does.
     later = GuestConfig("web-1", [NIC(MAC0, ["10.0.0.77/24"])])
@@ -376,6 +481,29 @@ def test_cloud_init_makes_a_working_network_of_the_metadata(
     machine.run("cloud-init", "init", "--local")
     found = machine.run(
         "grep", "-rl", "10.0.0.77", "/etc/netplan", "/etc/network", "/etc/systemd/network",
-        "/etc/NetworkManager/system-connections", ok=False,
+        "/etc/NetworkManager/system-connections", "/etc/sysconfig", ok=False,
     ).stdout  # fmt: skip
     assert found, machine.run("sh", "-c", "tail -n 60 /var/log/cloud-init.log").stdout
+
+
+# ifupdown has no DHCP client of its own.
+@pytest.mark.parametrize("renderer", sorted(CLOUD.keys() - {"eni"}))
+def test_cloud_init_gives_the_default_route_to_the_first_nic_by_dhcp(
+    machine: Machine, renderer: str
+) -> None:
+    machine.far_end("eth0", "10.5.0.1/24")
+    machine.put("/usr/local/sbin/dhcpd", DHCPD.read_text())
+    machine.daemon("ip", "netns", "exec", "far", "python3", "/usr/local/sbin/dhcpd", "peer0")
+    distro = dress(machine, renderer)
+    nics = [
+        NIC(MAC0, ["2001:db8::2/64"], dhcp4=True, mtu=1400),
+        # cloud-init 22.4 has no metrics, and only one of two default routes.
+        NIC(MAC1, ["10.0.1.2/24"], "10.0.1.1" if RELEASE == SUITE else None),
+    ]
+    settings = extra_config(GuestConfig("web-1", nics), "cloud-init", instance_id="i-1")
+    machine.cloud_init_boots(settings, renderer, distro)
+    machine.boot(*CLOUD[renderer][0])
+    leased = NIC(MAC0, ["2001:db8::2/64", "10.5.0.77/24"], "10.5.0.1", mtu=1400)
+    second = {("default", nics[1].gateway4, "eth1")} if nics[1].gateway4 else set()
+    routes = {("default", "10.5.0.1", "eth0"), *second}
+    assert_network(machine, renderer, [leased, nics[1]], routes)
