@@ -23,8 +23,8 @@ Errors, and the exit code of each::
     +-- ApplyError               4  writing or applying failed; rolled back
 
 0: done and verified, or nothing to do. 1: ``--check`` would change something.
-2: usage error. 5: applied, but the kernel or the resolver differs from the
-record; the report names the file that won.
+2: usage error. 5: applied, but the kernel, the resolver or a shared file differs
+from the record; the report names the file that won.
 """
 
 import argparse
@@ -2667,11 +2667,12 @@ def plan(
     config: Config,
     stale: Optional[State],
     notes: List[str],
-) -> List[Change]:
+) -> Tuple[List[Change], List[Problem]]:
     """The changes after which the files are as the record has them.
 
     Without a wanted file the network is left as it is. ``stale`` is the state
-    of another machine, whose files go first.
+    of another machine, whose files go first. A shared file that is not a plain
+    one is a problem: it must not cost the network.
     """
     goal: Dict[str, Optional[File]] = {}
     hostname = config.hostname
@@ -2694,8 +2695,21 @@ def plan(
         if shared:
             notes.append("/etc is read-only: {} not written".format(", ".join(shared)))
         goal = {name: file for name, file in goal.items() if is_owned(name)}
-    found = [Change(name, root.load(name), file) for name, file in sorted(goal.items())]
-    return [change for change in found if change.old != change.new]
+    found: List[Change] = []
+    problems: List[Problem] = []
+    for name, file in sorted(goal.items()):
+        try:
+            found.append(Change(name, root.load(name), file))
+        except RefusedError as exc:  # noqa: PERF203
+            if is_owned(name) or not (wanted or stale):
+                raise
+            problems.append(unwritten(name, exc))
+    return [change for change in found if change.old != change.new], problems
+
+
+def unwritten(name: str, why: Exception) -> Problem:
+    """A shared file that could not be written."""
+    return Problem(None, name, "written", str(why), name)
 
 
 def leftovers(root: Root, state: State, notes: List[str]) -> Dict[str, Optional[File]]:
@@ -3050,7 +3064,9 @@ class Run:
                 self.notes.append(note)
             wanted = render(self.root, backend, bound)
         self.bound = bound
-        changes = plan(self.root, wanted, config, stale, self.notes)
+        changes, problems = plan(self.root, wanted, config, stale, self.notes)
+        for problem in problems:
+            self.problem(problem)
         if state.pending and self.root.live:
             changes = again(changes, wanted)
         after = state._replace(
@@ -3061,7 +3077,9 @@ class Run:
         )
         code = self.finish(changes, state, after, "unchanged" if wanted else "nothing", stale)
         code = max(code, self.grant(config, state, stale))
-        return self.verify(VERIFY_SECONDS) if code == 0 and self.writes and bound else code
+        if code == 0 and self.writes and bound:
+            code = self.verify(VERIFY_SECONDS)
+        return 5 if code == 0 and self.writes and self.report["problems"] else code
 
     def identify(self, state: State) -> Tuple[Identity, Optional[State]]:
         """The identity of this machine, and the state if it is of another one.
@@ -3280,7 +3298,13 @@ class Run:
             # A NIC may fail to go down; it is configured all the same.
             self.command(argv, must=False)
         for change in changes:
-            self.root.ensure(change.name, change.new)
+            try:
+                self.root.ensure(change.name, change.new)
+            except OSError as exc:  # noqa: PERF203
+                # Immutable, or a file system of its own is mounted on it.
+                if undo or is_owned(change.name) or exc.errno not in (errno.EPERM, errno.EBUSY):
+                    raise
+                self.problem(unwritten(change.name, exc))
         for change in changes:
             if self.root.live and change.name == HOSTNAME and change.new is not None:
                 socket.sethostname(change.new.data.decode("ascii").strip())
@@ -3660,10 +3684,18 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         fail(run.report, exc, "internal error: {}".format(shown(str(exc))))
     with contextlib.suppress(OSError):
         run.publish(code)
-    if args.json:
-        print(json.dumps(run.report))
-    elif run.report["error"] is None:
-        print_report(run.report)
+    try:
+        if args.json:
+            print(json.dumps(run.report))
+        elif run.report["error"] is None:
+            print_report(run.report)
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError:
+        # Nobody reads it, or the disk is full: the exit code counts, and Python would replace it.
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, 1)
+        os.close(nowhere)
     return code
 
 

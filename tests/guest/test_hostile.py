@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -545,6 +546,66 @@ def test_ifupdown_reads_plain_names_of_a_folder_only(image: Guest) -> None:
     # busybox reads them all.
     image.put("sbin/x").with_name("ifup").symlink_to("/bin/busybox")
     assert "eth0.dpkg-old" in image.report("--backend", "ifupdown")["error"]["message"]
+
+
+# --- a shared file in the way --------------------------------------------------
+
+WITH_NAME = "v1:" + json.dumps(
+    {"hostname": "web-1", "nics": [{"mac": MAC0, "addresses": ["10.0.0.2/24"]}]}
+)
+
+
+@pytest.mark.parametrize("kind", ["folder", "link", "huge"])
+def test_an_odd_host_name_file_does_not_cost_the_network(image: Guest, kind: str) -> None:
+    path = image.put("etc/hostname", "theirs\n")
+    if kind == "huge":
+        os.truncate(path, 3 << 30)
+    else:
+        path.unlink()
+        path.mkdir() if kind == "folder" else path.symlink_to("/run/hostname")
+    image.says(WITH_NAME)
+    found = image.report("--backend", "networkd")
+    assert (found["code"], found["status"]) == (5, "changed")
+    assert [row["file"] for row in found["problems"]] == ["/etc/hostname"]
+    assert (image.root / "etc/systemd/network/05-vimguest-005056aabb01.network").exists()
+
+
+@pytest.mark.parametrize("code", [errno.EPERM, errno.EBUSY])
+def test_an_immutable_or_mounted_shared_file_does_not_cost_the_network(
+    image: Guest, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    real = os.rename
+
+    def rename(old: str, new: str, **folders: int) -> None:
+        if new == "hosts":
+            raise OSError(code, os.strerror(code))
+        real(old, new, **folders)
+
+    monkeypatch.setattr(os, "rename", rename)
+    image.put("etc/hosts", "127.0.0.1 localhost\n")
+    image.says(WITH_NAME)
+    found = image.report("--backend", "networkd")
+    assert (found["code"], found["status"]) == (5, "changed")
+    assert [row["file"] for row in found["problems"]] == ["/etc/hosts"]
+    assert image.text("/etc/hostname") == "web-1\n"
+    assert image.text("/etc/hosts") == "127.0.0.1 localhost\n"
+    assert image.report("--rollback")["code"] == 0
+    assert image.text("/etc/hosts") == "127.0.0.1 localhost\n"
+
+
+def test_a_report_that_nobody_can_read_does_not_change_the_exit_code(image: Guest) -> None:
+    image.says(WITH_NAME)
+    words = [sys.executable, str(HELPER), "--root", str(image.root), "--backend", "networkd"]
+    with open("/dev/full", "w") as full:
+        ran = subprocess.run(
+            [*words, "--dry-run"],
+            env={"PATH": f"{image.bin}:{os.defpath}"},
+            stdout=full,
+            stderr=subprocess.PIPE,
+            timeout=60,
+            check=False,
+        )
+    assert (ran.returncode, ran.stderr) == (0, b"")
 
 
 # --- a bug of ours ------------------------------------------------------------

@@ -453,10 +453,9 @@ def test_what_could_not_be_written_needs_no_undoing(
 ) -> None:
     rename = os.rename
 
-    def busy(old: str, new: str, **kwargs: int) -> None:
-        # As where a container has its host name mounted.
+    def full(old: str, new: str, **kwargs: int) -> None:
         if new == "hostname":
-            raise OSError(errno.EBUSY, "Device or resource busy")
+            raise OSError(errno.ENOSPC, "No space left on device")
         rename(old, new, **kwargs)
 
     guest = Guest(tmp_path / "guest")
@@ -464,7 +463,7 @@ def test_what_could_not_be_written_needs_no_undoing(
     guest.put("etc/hostname", "before\n")
     before = guest.files()
     guest.says(FULL)
-    monkeypatch.setattr(os, "rename", busy)
+    monkeypatch.setattr(os, "rename", full)
     found = guest.report("--backend", "networkd")
     assert (found["code"], found["status"]) == (4, "failed")
     assert found["error"]["message"].endswith("rolled back")
