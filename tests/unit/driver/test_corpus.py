@@ -171,6 +171,9 @@ async def refused(there: Ways, image: Image, verb: str, way: str) -> None:
         await there.clear(verb, "web")
         return
     assert isinstance(error, ImageError), f"{where}: {error!r}"
+    # The size of a raw disk that is compressed is known only at its end.
+    unsized = isinstance(error, ImageUnacceptableError) and error.rule == "compressed.capacity"
+    assert rule is not None or unsized, f"{where}: must be converted, {error}"
     assert replace(host.state(), sessions=0) == before, f"{where}: {error}"
     if isinstance(error, ImageUnacceptableError) and shown:
         # The size of a raw disk that is compressed is missed before its damage is seen.

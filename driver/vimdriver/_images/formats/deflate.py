@@ -67,6 +67,20 @@ def inflate(data: Data, limit: int, *, at: int, least: int, strict: bool = False
     Raises:
         ImageUnacceptableError: It is damaged, or has another length.
     """
+    plain, behind = _inflated(data, limit, at=at, least=least)
+    if strict and behind:
+        raise _of_another_length(at, limit, "more")
+    return plain
+
+
+def trimmed(data: Data, limit: int, *, at: int, least: int) -> Data:
+    """Return a grain's zlib stream without the bytes that follow it. Arguments and errors as `inflate`."""
+    _, behind = _inflated(data, limit, at=at, least=least)
+    return data[: len(data) - behind] if behind else data
+
+
+def _inflated(data: Data, limit: int, *, at: int, least: int) -> tuple[bytes, int]:
+    """Return the inflated bytes of a grain, and how many bytes follow its stream."""
     inflater = (zlib if _isal is None else _isal).decompressobj()
     try:
         plain: bytes = inflater.decompress(data, limit + 1)
@@ -77,17 +91,17 @@ def inflate(data: Data, limit: int, *, at: int, least: int, strict: bool = False
         raise ImageUnacceptableError(
             rule="stream.inflate", detail=f"grain at {at}: {error}", hint=COPY_AGAIN
         ) from None
-    if len(plain) > limit or not inflater.eof or (strict and inflater.unused_data):
-        raise ImageUnacceptableError(
-            rule="stream.inflate",
-            detail=f"grain at {at} must have {limit} bytes, got "
-            + ("more" if len(plain) > limit or inflater.eof else f"the first {len(plain)}"),
-            hint=COPY_AGAIN,
-        )
+    if len(plain) > limit or not inflater.eof:
+        more = len(plain) > limit
+        raise _of_another_length(at, limit, "more" if more else f"the first {len(plain)}")
     if len(plain) < least:
-        raise ImageUnacceptableError(
-            rule="stream.inflate",
-            detail=f"grain at {at} must have {least} bytes, got {len(plain)}",
-            hint=COPY_AGAIN,
-        )
-    return plain
+        raise _of_another_length(at, least, f"{len(plain)}")
+    return plain, len(inflater.unused_data)
+
+
+def _of_another_length(at: int, wanted: int, found: str) -> ImageUnacceptableError:
+    return ImageUnacceptableError(
+        rule="stream.inflate",
+        detail=f"grain at {at} must have {wanted} bytes, got {found}",
+        hint=COPY_AGAIN,
+    )

@@ -22,7 +22,7 @@ from vimdriver._images.formats.cursor import (
     Request,
     Skip,
 )
-from vimdriver._images.formats.deflate import inflate
+from vimdriver._images.formats.deflate import inflate, trimmed
 from vimdriver._images.formats.extents import (
     SECTOR,
     DeflatedGrain,
@@ -95,6 +95,8 @@ def grain_reader(
 ) -> ParsedFile[DeflatedGrain]:
     """Return a reader of a streamOptimized file that returns its grains as they are stored.
 
+    Bytes behind the stream of a grain, which readers ignore, are left out where it is inflated.
+
     Args:
         head: Its header, checked.
         size: Bytes of the file; None if they are not known.
@@ -106,7 +108,7 @@ def grain_reader(
         offset = lba * SECTOR
         if verify:
             length = min(head.grain_bytes, capacity - offset)
-            inflate(data, head.grain_bytes, at=lba, least=length, strict=True)
+            data = trimmed(data, head.grain_bytes, at=lba, least=length)
         return DeflatedGrain(offset, bytes(data))
 
     return _reader(head, size, packed, ranges=False, strict=False)

@@ -8,7 +8,7 @@ import zlib
 import pytest
 
 from vimdriver._images.formats import deflate as module
-from vimdriver._images.formats.deflate import deflate, inflate
+from vimdriver._images.formats.deflate import deflate, inflate, trimmed
 from vimdriver.errors import ImageUnacceptableError
 
 GRAIN = b"all work and no play " * 3120 + bytes(16)
@@ -78,3 +78,11 @@ def test_bytes_behind_a_grain_are_refused_only_strictly() -> None:
     assert inflate(data, len(GRAIN), at=0, least=1) == GRAIN
     with pytest.raises(ImageUnacceptableError):
         inflate(data, len(GRAIN), at=0, least=1, strict=True)
+
+
+def test_bytes_behind_a_grain_are_left_out_of_its_copy() -> None:
+    stream = zlib.compress(GRAIN)
+    assert trimmed(stream + b"more", len(GRAIN), at=0, least=1) == stream
+    assert trimmed(stream, len(GRAIN), at=0, least=1) is stream
+    with pytest.raises(ImageUnacceptableError, match=r"stream\.inflate"):
+        trimmed(stream[:-1], len(GRAIN), at=0, least=1)
