@@ -273,7 +273,9 @@ async def test_row_61_killed_at_each_step(
         # The first one is about its session, and the last one closes that entry.
         lines = rig.steps.count("journal")
         await rig.clear()
-        for at in todo:
+        for number, at in enumerate(todo):
+            if number % 10 == 0:
+                print(f"{job}: {number} of {len(todo)} points, {ended}", flush=True)
             await prepare()
             killed = was_killed(rig.order(job, at), at)
             where = f"{job} killed at {at} of {rig.steps}"
