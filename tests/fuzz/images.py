@@ -403,13 +403,16 @@ class Fuzzer:
 
 
 def run(count: int, *, seed: int = 1, oracle_every: int = 0, report_every: int = 0) -> Tally:
-    """Read `count` mutants; print a line after each `report_every`."""
+    """Read `count` mutants; print a line after each `report_every`, and each finding as it comes."""
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         fuzzer = Fuzzer(seed, oracle_every, Path(folder))
         tally = fuzzer.tally
         for number in range(1, count + 1):
+            found = len(tally.findings)
             fuzzer.one()
+            if report_every and len(tally.findings) > found:
+                print(tally.findings[-1], flush=True)
             if report_every and number % report_every == 0:
                 read, found = tally.rules["(read)"], len(tally.findings)
                 seconds = time.monotonic() - began
@@ -433,8 +436,6 @@ def main() -> int:
         print(f"{times:9} {rule}")
     for program, times in tally.compared.most_common():
         print(f"{times:9} compared with {program}")
-    for finding in tally.findings[:50]:
-        print(finding)
     return bool(tally.findings)
 
 

@@ -73,7 +73,7 @@ def inflate(data: Data, limit: int, *, at: int, least: int, strict: bool = False
     return plain
 
 
-def trimmed(data: Data, limit: int, *, at: int, least: int) -> Data:
+def trimmed(data: bytes | memoryview, limit: int, *, at: int, least: int) -> bytes | memoryview:
     """Return a grain's zlib stream without the bytes that follow it. Arguments and errors as `inflate`."""
     _, behind = _inflated(data, limit, at=at, least=least)
     return data[: len(data) - behind] if behind else data
