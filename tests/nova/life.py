@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -130,11 +130,12 @@ def token(scene: Scene) -> None:
         disk = make_image(services.folder, "raw", mib=512, seed=99)
         image = cloud.upload(disk.path, disk.disk_format)
         short, end = services.keystone.short_token(SERVICE, "service", TOKEN_SECONDS)
+        root = Path(scene.esx["datastore"])
+        before = taken(root)
         server = cloud.boot("expiring", token=short, imageRef=image)
-        cache = Path(scene.esx["datastore"]) / "vimlib-cache"
 
         def begun() -> bool:
-            return any(path.stat().st_blocks * 512 > 16 * MIB for path in cache.glob("*.part"))
+            return taken(root) > before + 16 * MIB
 
         until(begun, "the image is read", pause=0.02)
         glance = services.images.process.popen.pid
@@ -146,6 +147,15 @@ def token(scene: Scene) -> None:
         os.killpg(glance, signal.SIGCONT)
         cloud.wait(server, "ACTIVE")
         cloud.delete(server)
+
+
+def taken(folder: Path) -> int:
+    """Return how many bytes the files of a folder take; those that are gone by then count as none."""
+    total = 0
+    for path in folder.rglob("*"):
+        with suppress(FileNotFoundError):
+            total += path.stat().st_blocks * 512
+    return total
 
 
 def faults(scene: Scene) -> None:
