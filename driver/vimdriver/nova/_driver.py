@@ -297,7 +297,8 @@ class ESXNovaDriver(HostAccess):
 
             async def make(esx: ESXDriver) -> Instance:
                 async with node.transfers:
-                    return await esx.spawn(spec, source=source)
+                    with node.states.building(instance.uuid):
+                        return await esx.spawn(spec, source=source)
 
             self._run(node, make, context)
 

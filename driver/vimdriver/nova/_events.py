@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
@@ -11,7 +12,7 @@ from vimdriver._instances.machine import OWNER_KEY
 from vimlib import vim25
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from vimdriver._driver import ESXDriver
 
@@ -77,6 +78,19 @@ class PowerStates:
         self._owner = owner
         self._report = report
         self._known: dict[str, tuple[str, str]] = {}
+        self._built: set[str] = set()
+
+    @contextmanager
+    def building(self, uuid: str) -> Iterator[None]:
+        """Report no change of a machine within the block.
+
+        Nova reads the state of a machine when it is built, and ignores what is reported before.
+        """
+        self._built.add(uuid)
+        try:
+            yield
+        finally:
+            self._built.discard(uuid)
 
     def state(self, uuid: str) -> str | None:
         """Return a machine's power state; None while it is not known."""
@@ -107,7 +121,7 @@ class PowerStates:
             return
         self._known[moref] = (uuid, state)
         moved = transition(before, state)
-        if moved is not None:
+        if moved is not None and uuid not in self._built:
             self._report(PowerMoved(uuid, moved))
 
 

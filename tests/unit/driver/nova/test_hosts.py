@@ -138,6 +138,22 @@ async def test_changes_of_our_machines_are_reported(
     assert host.state().sessions == 0
 
 
+async def test_nothing_is_reported_of_a_machine_while_it_is_built(
+    host: Hosted, image: Path, tmp_path: Path
+) -> None:
+    reports: list[Report] = []
+    one = node(host, tmp_path, reports)
+    async with one.running():
+        driver = await one.driver()
+        wanted = spec("web")
+        with one.states.building(wanted.uuid):
+            made = await driver.spawn(wanted, source=LocalImages().image(str(image)))
+            await until(lambda: one.states.state(made.uuid) == "poweredOn")
+        assert reports == [HostBack("n")]
+        await driver.power_off(made.uuid)
+        await until(lambda: reports[1:] == [PowerMoved(made.uuid, "STOPPED")])
+
+
 async def test_a_host_that_is_away_is_reported_and_tried_again(
     host: Hosted, tmp_path: Path
 ) -> None:
