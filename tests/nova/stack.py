@@ -285,6 +285,8 @@ class Broker:
 
     def __exit__(self, *_: object) -> None:
         self._running.close()
+        # Erlang's daemon of ports leaves the process group of what starts it.
+        run("epmd", ["epmd", "-kill"], env=self._environment, deadline=60)
 
     def restart(self) -> None:
         """End it and start it again; its queues stay."""
