@@ -2235,13 +2235,26 @@ def networkd_files(root: Root) -> List[Tuple[str, str]]:
     ]
 
 
+def joined(text: str) -> List[str]:
+    """The lines of a file of ifupdown: a backslash continues one, but no comment."""
+    lines: List[str] = []
+    parts: List[str] = []
+    for line in text.split("\n"):
+        more = line.endswith("\\") and (parts or not line.lstrip().startswith("#"))
+        parts.append(line[:-1] if more else line)
+        if not more:
+            lines.append(" ".join(parts))
+            parts = []
+    return lines + [" ".join(parts)] if parts else lines
+
+
 def sourced(text: str) -> List[Tuple[str, bool]]:
     """The glob patterns of the files that a file of ifupdown includes.
 
     Each with whether it is a folder's, of which Debian's ifupdown reads plain names only.
     """
     found: List[Tuple[str, bool]] = []
-    for words in (line.split() for line in text.split("\n")):
+    for words in (line.split() for line in joined(text)):
         # A relative one starts at the folder of the file that names it.
         paths = [os.path.join(os.path.dirname(INTERFACES), word) for word in words[1:]]
         if words[:1] == ["source"]:
@@ -2268,7 +2281,7 @@ def ifupdown_rivals(root: Root) -> Iterator[Tuple[str, str]]:
         if not (folder and plain_only) or re.fullmatch(r"[A-Za-z0-9_-]+", os.path.basename(other))
     }
     for name in [INTERFACES] + sorted(others - {IFUPDOWN}):
-        for words in (line.split() for line in root.lines(name)):
+        for words in (line.split() for line in joined(root.text(name))):
             if words[:1] == ["iface"] and "manual" not in words[3:4]:
                 yield name, "".join(words[1:2])
 

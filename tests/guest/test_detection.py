@@ -193,6 +193,19 @@ def test_ifupdown_refuses_a_nic_of_somebody_else(guest: Guest) -> None:
     assert "/etc/network/interfaces.d/old" in found["error"]["message"]
 
 
+def test_ifupdown_continues_lines(guest: Guest) -> None:
+    guest.says(NOVA)
+    source = "# a comment \\\nsource \\\n /etc/network/interfaces.d/*\n"
+    guest.put("etc/network/interfaces", source)
+    assert guest.report("--backend", "ifupdown")["notes"] == []
+    guest.put("etc/network/interfaces", source + "iface \\\n  eth0 \\\n  inet dhcp\n")
+    found = guest.report("--backend", "ifupdown")
+    assert "already configures eth0" in found["error"]["message"]
+    # It is no stanza in a comment.
+    guest.put("etc/network/interfaces", source + "#iface \\\n  eth0 inet dhcp\n")
+    assert guest.report("--backend", "ifupdown")["code"] == 0
+
+
 def test_ifupdown_says_when_nobody_reads_its_snippet(guest: Guest) -> None:
     guest.put("etc/network/interfaces", "auto lo\niface lo inet loopback\n")
     guest.says(NOVA)

@@ -184,7 +184,8 @@ def recipe(tool: str) -> str:
         assert options[options.index("--copy-in") + 1] == "guest:/tmp"
         return options[options.index("--run-command") + 1]
     (inline,) = re.findall(r"^  inline = (\[.*\])$", text, re.MULTILINE)
-    # packer runs them as one script.
+    # packer copies a folder into the destination, which must exist, and runs the lines as one script.
+    assert re.search(r'source += "guest"\n +destination = "/tmp"\n', text)
     return "\n".join(json.loads(inline))
 
 
