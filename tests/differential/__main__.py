@@ -1,4 +1,7 @@
-"""Run the script of faults and print the table; `--write` writes it to `docs/differential.md`."""
+"""Run the script of faults and print the table; `--write` writes it to `docs/appendix/differential.md`.
+
+With `--cells FILE` a run that was cut short, or ended by `--seconds`, goes on where it was.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +10,11 @@ import asyncio
 import importlib.util
 import sys
 import tempfile
+import time
 from datetime import UTC, datetime
 from pathlib import Path
+
+import msgspec
 
 from tests.differential.cell import REPOSITORY, Cell, ClientName, run_cell, write_wsdl
 from tests.differential.report import NAMES, page, text
@@ -20,11 +26,21 @@ PAGE = REPOSITORY / "docs" / "appendix" / "differential.md"
 NEEDS: dict[ClientName, str] = {"ours": "vimlib", "pyvmomi": "pyVmomi", "oslo": "oslo_vmware"}
 
 
+Key = tuple[Kind, str, ClientName]
+_KEPT = msgspec.json.Decoder(tuple[Key, Cell])
+
+
 async def run_all(
-    clients: list[ClientName], scenarios: list[Scenario], kinds: list[Kind], logs: Path | None
-) -> dict[tuple[Kind, str, ClientName], Cell]:
-    """Run every cell, two at a time, and print the progress on stderr."""
-    cells: dict[tuple[Kind, str, ClientName], Cell] = {}
+    wanted: list[tuple[Kind, Scenario, ClientName]],
+    logs: Path | None = None,
+    kept: Path | None = None,
+    seconds: float = float("inf"),
+) -> dict[Key, Cell]:
+    """Run the cells that `kept` lacks, two at a time, and print the progress on stderr; begin none after `seconds`."""
+    lines = kept.read_bytes() if kept is not None and kept.exists() else b""
+    keys = {(kind, scenario.row, client) for kind, scenario, client in wanted}
+    cells = {key: cell for key, cell in _KEPT.decode_lines(lines) if key in keys}
+    until = time.monotonic() + seconds
     room = asyncio.Semaphore(2)
     with tempfile.TemporaryDirectory(prefix="wsdl-") as name:
         wsdl = Path(name)
@@ -32,17 +48,21 @@ async def run_all(
 
         async def one(kind: Kind, scenario: Scenario, client: ClientName) -> None:
             async with room:
+                if time.monotonic() > until:
+                    return
                 cell = await run_cell(client, scenario, kind, wsdl, logs)
-            cells[kind, scenario.row, client] = cell
+            key = (kind, scenario.row, client)
+            cells[key] = cell
+            if kept is not None:
+                with kept.open("ab") as file:
+                    file.write(msgspec.json.encode((key, cell)) + b"\n")
             said = f"{kind} {scenario.row:>4} {client:<8} {cell.verdict.word:<10} {cell.verdict.evidence}"
-            print(said, file=sys.stderr, flush=True)
+            print(f"{len(cells)} of {len(wanted)}: {said}", file=sys.stderr, flush=True)
 
         async with asyncio.TaskGroup() as group:
-            for kind in kinds:
-                for scenario in scenarios:
-                    if kind in scenario.servers:
-                        for client in clients:
-                            group.create_task(one(kind, scenario, client))
+            for kind, scenario, client in wanted:
+                if (kind, scenario.row, client) not in cells:
+                    group.create_task(one(kind, scenario, client))
     return cells
 
 
@@ -53,6 +73,8 @@ def main() -> int:
     parser.add_argument("--client", action="append", choices=NEEDS, help="this client alone")
     parser.add_argument("--no-vcsim", action="store_true", help="leave the other simulator out")
     parser.add_argument("--logs", type=Path, help="a folder for the clients' logs")
+    parser.add_argument("--cells", type=Path, help="a file for the results, from which to go on")
+    parser.add_argument("--seconds", type=float, default=float("inf"), help="begin no cell later")
     given = parser.parse_args()
     clients: list[ClientName] = given.client or list(NEEDS)
     missing = [NAMES[c] for c in clients if importlib.util.find_spec(NEEDS[c]) is None]
@@ -64,13 +86,17 @@ def main() -> int:
     kinds: list[Kind] = ["simulator"] if given.no_vcsim else ["simulator", "vcsim"]
     if given.logs is not None:
         given.logs.mkdir(parents=True, exist_ok=True)
+    wanted = [(k, s, c) for k in kinds for s in scenarios if k in s.servers for c in clients]
     refused: BaseException | None = None
     try:
-        cells = asyncio.run(run_all(clients, scenarios, kinds, given.logs))
+        cells = asyncio.run(run_all(wanted, given.logs, given.cells, given.seconds))
     except* MissingToolError as group:
         refused = group.exceptions[0]
     if refused is not None:
         print(f"{refused}; or leave it out with --no-vcsim", file=sys.stderr)
+        return 1
+    if len(cells) < len(wanted):
+        print(f"{len(cells)} of {len(wanted)} cells: the time is over", file=sys.stderr)
         return 1
     print(text(cells, scenarios, clients))
     broken = [
