@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import vimlib
 from tests.attacks.ops import Happened, Op, driver, yes
-from tests.attacks.world import World
+from tests.attacks.world import DATASTORE, World
 from vimdriver import GuestLogin
 from vimlib import vim25
 from vimlib._secret import Secret
@@ -50,6 +50,18 @@ def with_disk(d: Any) -> Awaitable[Any]:
 
 def a_clone(d: Any) -> Awaitable[Any]:
     return d.clone("vm-0", "copy")  # type: ignore[no-any-return]
+
+
+def adopted(d: Any) -> Awaitable[Any]:
+    return d.adopt("vm-0", foreign=True)  # type: ignore[no-any-return]
+
+
+def resized(d: Any) -> Awaitable[Any]:
+    return d.resize("vm-0", cpus=2, foreign=True)  # type: ignore[no-any-return]
+
+
+def without_the_clone(d: Any) -> Awaitable[Any]:
+    return d.unregister("copy", foreign=True)  # type: ignore[no-any-return]
 
 
 def a_switch(d: Any) -> Awaitable[Any]:
@@ -128,9 +140,25 @@ VERBS: dict[str, Op] = {
         lambda c: a_clone(driver(c)), whole_copy, once=("CreateVM_Task",), undoes=True, weight=6
     ),
     "unregister": Op(
-        lambda c: driver(c).unregister("copy", foreign=True),
+        lambda c: without_the_clone(driver(c)),
         lambda w: yes("copy" not in w.machines()),
         setup=before(a_clone),
+    ),
+    "register": Op(
+        lambda c: driver(c).register(f"[{DATASTORE}] copy/copy.vmx"),
+        lambda w: yes("copy" in w.machines()),
+        setup=before(a_clone, without_the_clone),
+        once=("RegisterVM_Task",),
+    ),
+    "resize": Op(
+        lambda c: resized(driver(c)),
+        config_is(lambda it: it.hardware.numCPU == 2),
+        setup=before(adopted),
+    ),
+    "revert_resize": Op(
+        lambda c: driver(c).revert_resize("vm-0", foreign=True),
+        config_is(lambda it: it.hardware.numCPU == 1),
+        setup=before(adopted, resized),
     ),
     "create_switch": Op(
         lambda c: a_switch(driver(c)),
