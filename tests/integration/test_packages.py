@@ -117,13 +117,18 @@ async def test_archives_of_tar_are_read(
     assert (simulated.folder / "images/web-flat.vmdk").read_bytes() == DISK
 
 
+@pytest.mark.parametrize("pack", [None, "gzip", "xz", "zstd"])
 @pytest.mark.parametrize("order", ["omd", "dmo"])
 async def test_an_ova_of_a_real_glance_becomes_a_machine(
-    order: str, glance: Glance, simulated: Hosted, tmp_path: Path
+    order: str, pack: str | None, glance: Glance, simulated: Hosted, tmp_path: Path
 ) -> None:
     path = tmp_path / "appliance.ova"
     path.write_bytes(ova(order=order))
-    record = glance.upload(path, "vmdk", container_format="ova")
+    if pack is not None:
+        done = subprocess.run([pack, "-c", path], check=True, capture_output=True)
+        path.write_bytes(done.stdout)
+    container = "ova" if pack is None else "compressed"
+    record = glance.upload(path, "vmdk", container_format=container)
     try:
         async with HttpClient() as http:
             images = GlanceStore(http, glance.url)

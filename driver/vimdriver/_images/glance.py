@@ -7,6 +7,7 @@ never followed.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import uuid
 from collections.abc import AsyncIterator, Mapping
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 import msgspec
 from yarl import URL
 
+from vimdriver._images import body as bodies
 from vimdriver._images.http import HttpClient
 from vimdriver._images.source import ImageInfo
 from vimdriver._images.tokens import Tokens, asks
@@ -26,6 +28,7 @@ from vimdriver.errors import (
     ImageNotFoundError,
     ImageNotReadyError,
     SourceProtocolError,
+    SourceRefusedError,
 )
 from vimlib._repr import robust
 from vimlib._secret import Secret, forgetful, forgetting
@@ -271,15 +274,28 @@ class Glance:
         return _require_uuid(record.id, name)
 
     async def _delete(self, image: str) -> None:
+        """Delete an image. A DELETE that fails is sent again: it is idempotent.
+
+        Glance answers 500 or 409 as long as it has not noticed that the upload has been broken off.
+        """
+
         async def ask(headers: dict[str, Secret]) -> bytes:
             return await self._client.send("DELETE", self.url(image), image=image, headers=headers)
 
-        try:
-            await self._tokens.authorized(ask, image)
-        except ImageNotFoundError:
-            return
-        except VimlibError as error:
-            log.warning("cannot delete the image %s: %s", image, error)
+        for pause in (*bodies.PAUSES, None):
+            try:
+                await self._tokens.authorized(ask, image)
+            except ImageNotFoundError:
+                return
+            except VimlibError as error:
+                status = error.status if isinstance(error, SourceRefusedError) else None
+                passes = error.retryable or status == 409 or (status is not None and status >= 500)
+                if pause is None or not passes:
+                    log.warning("cannot delete the image %s: %s", image, error)
+                    return
+            else:
+                return
+            await asyncio.sleep(pause)
 
     @forgetful
     async def fill(self, image: str, body: AsyncIterable[bytes]) -> None:

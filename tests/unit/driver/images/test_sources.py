@@ -649,3 +649,31 @@ async def test_row_14_a_source_is_not_waited_for_on_its_retry_after(status: int)
                 await image.info()
             assert (caught.value.status, caught.value.retryable) == (status, True)
     assert target.connections == 2
+
+
+@pytest.mark.parametrize(
+    ("statuses", "left"),
+    [([204], 0), ([404], 0), ([500, 409, 503, 204], 0), ([500] * 4, 0), ([403, 204], 1)],
+)
+@pytest.mark.usefixtures("hurried")
+async def test_an_image_whose_upload_ends_is_deleted_by_another_request(
+    client: HttpClient,
+    answers: Answers,
+    caplog: pytest.LogCaptureFixture,
+    statuses: list[int],
+    left: int,
+) -> None:
+    answers.post(f"{GLANCE}/v2/images", payload={"id": ID, "status": "queued"}, status=201)
+    for status in statuses:
+        answers.delete(RECORD, status=status)
+
+    async def fail() -> None:
+        async with Glance(client, GLANCE).new_image("golden", properties={}):
+            raise LookupError
+
+    with pytest.raises(LookupError):
+        await fail()
+    sent = answers.requests[("DELETE", URL(RECORD))]
+    assert len(sent) == len(statuses) - left
+    given_up = f"cannot delete the image {ID}" in caplog.text
+    assert given_up is (statuses[-1 - left] not in (204, 404))
