@@ -279,7 +279,10 @@ class Stage:
     async def check(self) -> None:
         """Raise `AssertionError` if anything of others is not as it was."""
         self.check_single()
-        if self.expired:  # by the host, so their session ended too
+        if (
+            self.expired
+        ):  # by the host, so their session ended too; this property is read without one
+            await self.others.client.get(self.others.client.content.rootFolder, "name")
             self.others.session = await self.others._session()
             self.expired = False
         await self.others.compare()
