@@ -31,13 +31,14 @@ def play(steps: Callable[[Stage], Awaitable[None]]) -> None:
     run(whole())
 
 
+@pytest.mark.timeout(900)  # seconds on an idle machine
 def test_a_sample_of_schedules_breaks_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     before = Lifecycle.played
-    schedules(12, seed=1)
+    schedules(8, seed=1)
     played = Lifecycle.played - before
     with capsys.disabled():
         print(f"\nlifecycle: {played} schedules")
-    assert played >= 12
+    assert played >= 8
 
 
 async def whole_life(s: Stage) -> None:
@@ -98,6 +99,36 @@ def test_a_destroy_during_a_change_leaves_nothing(verb: str) -> None:
         assert not s.own()
 
     play(steps)
+
+
+# A verb of one process with its number, one of the other, and what is done before.
+PAIRS = (
+    ("resize", 1, "resize", 1, ()), ("rescue", 0, "resize", 1, ()), ("resize", 1, "rescue", 0, ()),
+    ("clone", 0, "clone", 0, ()), ("resize", 1, "destroy", 0, ()), ("rescue", 0, "destroy", 0, ()),
+    ("clone", 0, "destroy", 0, ()), ("clone", 2, "destroy", 0, ()), ("destroy", 0, "destroy", 0, ()),
+    ("attach_disk", 0, "attach_disk", 0, ()), ("attach_disk", 0, "resize", 1, ()), ("resize", 1, "attach_disk", 0, ()),
+    ("confirm_resize", 0, "revert_resize", 0, ("resize",)), ("revert_resize", 0, "confirm_resize", 0, ("resize",)),
+    ("confirm_resize", 0, "confirm_resize", 0, ("resize",)), ("revert_resize", 0, "revert_resize", 0, ("resize",)),
+    ("unrescue", 0, "unrescue", 0, ("rescue",)), ("detach_disk", 1, "detach_disk", 1, ("attach_disk",)),
+)  # fmt: skip
+
+
+@pytest.mark.torture
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize(("verb", "number", "other", "others", "before"), PAIRS)
+def test_two_verbs_of_which_one_begins_at_each_request_of_the_other(
+    verb: str, number: int, other: str, others: int, before: tuple[str, ...]
+) -> None:
+    for at in range(26):
+
+        async def steps(s: Stage, at: int = at) -> None:
+            first, _ = s.processes
+            for each in (SPAWN, *(Action(name, 0, 1) for name in before)):
+                await s.perform(first, each, None)
+            second = Action(other, 0, others)
+            await s.perform(first, Action(verb, 0, number), None, second, at)
+
+        play(steps)
 
 
 def test_two_machines_of_one_uuid_are_found() -> None:
