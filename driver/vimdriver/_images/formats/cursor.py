@@ -127,6 +127,9 @@ class ParsedFile(Generic[Item]):
         parse: Returns the parser that appends the results to its argument.
         end_rule: The rule that a file breaks that ends too early.
         size: Bytes of the file; None if they are not known.
+
+    Raises:
+        ImageUnacceptableError: The parser's first request is behind the end of the file.
     """
 
     def __init__(
@@ -142,11 +145,17 @@ class ParsedFile(Generic[Item]):
         self._end_rule = end_rule
         self._fed = 0
         self._cursor = Cursor(parse(self._results))
+        self._check_wanted()
 
     @property
     def wanted(self) -> range | None:
         """See `DiskReader`."""
         return self._cursor.wanted
+
+    def _check_wanted(self) -> None:
+        wanted = self._cursor.wanted
+        if wanted is not None and self._size is not None and wanted.stop > self._size:
+            raise self._truncated(self._size)
 
     def feed(self, chunk: Data) -> Iterator[Item]:
         """See `DiskReader`."""
@@ -161,9 +170,7 @@ class ParsedFile(Generic[Item]):
             if self._results:
                 yield from self._results
                 self._results.clear()
-        wanted = self._cursor.wanted
-        if wanted is not None and self._size is not None and wanted.stop > self._size:
-            raise self._truncated(self._size)
+        self._check_wanted()
 
     def finish(self) -> Iterator[Item]:
         """See `DiskReader`."""

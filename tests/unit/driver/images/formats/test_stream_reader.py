@@ -143,3 +143,10 @@ def test_the_size_may_be_unknown() -> None:
         assert sum(len(extent.data) for extent in read_extents(opened.reader(), image)) > 0
         with pytest.raises(ImageUnacceptableError, match=r"size\.unknown"):
             opened.reader(ranges=True)
+
+
+def test_a_file_that_ends_inside_its_directory_is_refused_in_both_orders() -> None:
+    image = stream(disk(1 << 20), front=True)[: 21 * 512 + 8]
+    for ranges in (False, True):
+        with pytest.raises(ImageUnacceptableError, match=r"stream\.end"):
+            read_disk(image, ranges=ranges)
