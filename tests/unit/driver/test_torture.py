@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import types
-from collections.abc import AsyncIterator, Generator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator, Generator, Sequence
+from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,7 @@ from tests.unit.driver.hosted import (
 )
 from vimdriver._disks.transfer import Transfer
 from vimdriver._images.embedded import EmbeddedGlance, made_image
+from vimdriver._images.fan import FanLimits
 from vimdriver._images.make import Pattern
 from vimdriver._images.push import push_images
 from vimdriver._images.push_to_hosts import push_to_hosts
@@ -52,9 +53,14 @@ class Job:
 
     fewest = 30
     """Calls that it makes at least, login and logout with them."""
+    others = 0
+    """Further hosts that it needs."""
 
-    def __init__(self, host: Hosted, image: Path, images: EmbeddedGlance) -> None:
+    def __init__(
+        self, host: Hosted, image: Path, images: EmbeddedGlance, others: Sequence[Hosted] = ()
+    ) -> None:
         self.host, self.image, self.images = host, image, images
+        self.other_hosts = others
         self.settings: dict[str, Any] = {}
         self.clean = host.state()
 
@@ -129,8 +135,8 @@ class _Beside(Job):
 
     foreign = b"somebody else's"
 
-    def __init__(self, host: Hosted, image: Path, images: EmbeddedGlance) -> None:
-        super().__init__(host, image, images)
+    def __init__(self, *given: Any) -> None:
+        super().__init__(*given)
         self.was_put = False
 
     @property
@@ -353,6 +359,52 @@ class Away(AbstractAsyncContextManager[Client]):
         raise AssertionError("nobody was logged in")
 
 
+class FanOut(ImportDisks):
+    """An image, as a disk by an import, to two hosts; what fails at one does not concern the other."""
+
+    others = 1
+
+    def __init__(self, *given: Any) -> None:
+        super().__init__(*given)
+        (self.other,) = self.other_hosts
+        self.other_clean = self.other.state()
+        self.told: bool | None = None
+        """Whether the other host reported the disk; None if the attempt was cancelled."""
+
+    async def attempt(self) -> None:
+        self.told = None
+        hosts = {"here": self.host.client(**self.settings), "there": self.other.client()}
+        async with store(self.images) as found:
+            here, there = await push_to_hosts(
+                hosts,
+                found,
+                ["raw"],
+                datastore="datastore1",
+                transfer=self.transfer,
+                config=CONFIG,
+                limits=FanLimits(patience=1.0, gather=1.0),
+            )
+        self.told = there.error is None
+        assert there.error is None, there.error
+        if here.error is not None:
+            raise here.error
+
+    async def check(self, *, finished: bool | None = None) -> None:
+        state = self.other.state()
+
+        def settled() -> bool:
+            nonlocal state
+            state = self.other.state()
+            return not state.sessions and not state.running and self.is_done(state)
+
+        await until(settled, lambda: f"left behind at the other host: {state}")
+        assert self.told is None or any(file.endswith("-flat.vmdk") for file in state.files)
+        for file in (self.other.folder / "images").glob("*"):
+            file.unlink()
+        assert self.other.state() == self.other_clean
+        await super().check(finished=finished)
+
+
 class Vlan(Job):
     """A port group of its own."""
 
@@ -386,6 +438,7 @@ JOBS: tuple[type[Job], ...] = (
     SpawnImported,
     SpawnConverted,
     PushToHosts,
+    FanOut,
     Vlan,
 )
 
@@ -399,8 +452,14 @@ async def job(kind: type[Job], beside: Beside, folder: Path, image: Path) -> Asy
     raw = made_image("raw", "raw", Pattern(1, 1 << 20))
     stream = made_image("stream", "streamOptimized", Pattern(2, 1 << 20))
     async with leakcheck():
-        with hosted(beside, folder) as host, glance(beside, raw, stream) as images:
-            yield kind(host, image, images)
+        with ExitStack() as stack:
+            host = stack.enter_context(hosted(beside, folder))
+            images = stack.enter_context(glance(beside, raw, stream))
+            others = [
+                stack.enter_context(hosted(beside, folder.with_name(f"{folder.name}-{number}")))
+                for number in range(kind.others)
+            ]
+            yield kind(host, image, images, others)
 
 
 # All of them take minutes: `nox -s torture`. A run of the tests takes samples.
