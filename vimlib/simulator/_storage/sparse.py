@@ -191,7 +191,7 @@ def stream(
             at, piece = _stream_table(at, table, directory)
             yield piece
             pending, number = {}, number + 1
-        packed = zlib.compress(data, 1)
+        packed = zlib.compress(data)
         piece = struct.pack("<QI", grain * GRAIN, len(packed)) + packed
         piece += bytes(-len(piece) % SECTOR)
         pending[grain % 512] = at
