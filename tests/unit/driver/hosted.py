@@ -150,7 +150,8 @@ class Hosted:
         given: dict[str, Any] = {"retries": QUICK, "keepalive": None} | settings
         tls = vimlib.TLS(pin=self.esx.thumbprint, legacy=self.legacy)
         given.setdefault("tls", vimlib.TLS(verify=False) if self.url else tls)
-        async with connected(self.esx, url=self.url, **given) as client:
+        given.setdefault("url", self.url)
+        async with connected(self.esx, **given) as client:
             yield client
 
     @property
