@@ -157,7 +157,9 @@ def check_task_result(method: str, result: Any, task: ManagedObject) -> None:
     item = None if found is None else found.task_result
     if found is None or item is None:
         return
-    declared = _Declared(item.referent or item.type, item.array, _classes(type(task), item))
+    # Who gives the method reads the result's fields, which an object of an unknown type has not.
+    classes = tuple(one for one in _classes(type(task), item) if one is not Unknown)
+    declared = _Declared(item.referent or item.type, item.array, classes)
     value = plain(result)
     if item.type == "ref" if value is None else declared.refuses(value):
         raise InvalidFieldError(

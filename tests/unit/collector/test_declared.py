@@ -90,6 +90,8 @@ def test_an_update_is_checked_in_the_same_way_and_an_unset_property_passes() -> 
         ("CreateSnapshot_Task", "snapshot-1"),
         ("SearchDatastore_Task", "x"),
         ("SearchDatastoreSubFolders_Task", vim25.HostDatastoreBrowserSearchResults()),
+        ("SearchDatastore_Task", Unknown("ResultsOfOthers", "")),
+        ("SearchDatastoreSubFolders_Task", [Unknown("ResultsOfOthers", "")]),
     ],
 )
 def test_the_result_of_a_task_is_checked_by_its_method(method: str, result: Any) -> None:
