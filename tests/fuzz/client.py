@@ -25,6 +25,7 @@ import logging
 import os
 import random
 import re
+import shutil
 import signal
 import sys
 import time
@@ -52,7 +53,7 @@ from tests.rig.slices import add_arguments, numbers
 from tests.rig.stage import Request, stage
 from vimdriver import ESXDriver, LocalImages
 from vimlib import vim25
-from vimlib.errors import VimlibError
+from vimlib.errors import UsageError, VimlibError
 from vimlib.model import MethodFault
 from vimlib.simulator import ESXHost
 from vimlib.simulator._protocol.dispatch import Incoming, serve_call
@@ -410,6 +411,7 @@ async def world(folder: Path) -> AsyncIterator[World]:
             found = World(esx, folder, relay, shown.url)
             found.begun = found.state()
             yield found
+    shutil.rmtree(folder)
 
 
 # -- one case --------------------------------------------------------------------------------------
@@ -574,6 +576,8 @@ async def _flow(case: Case, on: World, result: Result) -> None:
     except VimlibError as error:
         result.outcome = type(error).__name__
         str(error), repr(error)
+        if type(error) is UsageError:
+            result.findings.append(f"blames the caller: {str(error)[:200]}")
     except Exception as error:  # noqa: BLE001 - what is looked for
         result.outcome = type(error).__name__
         result.trace = traceback.format_exc()

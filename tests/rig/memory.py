@@ -250,7 +250,7 @@ class MemoryLoop(FakeClockLoop):
         """Host names that resolve, beside addresses."""
         self.silent: set[int] = set()
         """Ports that do not answer a SYN."""
-        self._ports = itertools.count(20_000)
+        self._ports = itertools.cycle(range(20_000, 1 << 16))
         self._dialled: dict[int, Any] = {}
 
     def _run_once(self) -> None:
@@ -318,7 +318,8 @@ class MemoryLoop(FakeClockLoop):
     async def create_server(  # type: ignore[override]
         self, factory: Any, host: Any = None, port: Any = None, *, sock: Any = None, **_: Any
     ) -> Any:
-        given = sock.getsockname()[1] if sock is not None else port or next(self._ports)
+        free = (each for each in self._ports if each not in self.servers)
+        given = sock.getsockname()[1] if sock is not None else port or next(free)
         self.servers[given] = server = _Server(self, given, factory, sock)
         return server
 
