@@ -53,7 +53,7 @@ from tests.rig.slices import add_arguments, numbers
 from tests.rig.stage import Request, stage
 from vimdriver import ESXDriver, LocalImages
 from vimlib import vim25
-from vimlib.errors import UsageError, VimlibError
+from vimlib.errors import VimlibError
 from vimlib.model import MethodFault
 from vimlib.simulator import ESXHost
 from vimlib.simulator._protocol.dispatch import Incoming, serve_call
@@ -550,6 +550,8 @@ async def play(case: Case, on: World) -> Result:
             await _flow(case, on, result)
             for _ in range(20):
                 await asyncio.sleep(0)
+        if not result.method and result.outcome != "result":
+            result.findings.append(f"failed undisturbed: {result.outcome}")
         left = [repr(task) for task in asyncio.all_tasks() - tasks if not _serves(task)]
         result.findings += [f"task left: {text}" for text in left]
         await _leftovers(on, result, files)
@@ -576,8 +578,6 @@ async def _flow(case: Case, on: World, result: Result) -> None:
     except VimlibError as error:
         result.outcome = type(error).__name__
         str(error), repr(error)
-        if type(error) is UsageError:
-            result.findings.append(f"blames the caller: {str(error)[:200]}")
     except Exception as error:  # noqa: BLE001 - what is looked for
         result.outcome = type(error).__name__
         result.trace = traceback.format_exc()

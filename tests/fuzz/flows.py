@@ -37,7 +37,9 @@ WATCHED: Final = 40.0
 """Seconds for which a watch is read whose next change may never come."""
 
 FLOWS: dict[str, Flow] = {}
-FRESH: Final = frozenset({"guest", "hardware", "host_settings", "resize", "shares", "switches"})
+FRESH: Final = frozenset(
+    {"guest", "hardware", "host_settings", "interfaces", "resize", "shares", "switches"}
+)
 """Flows that change more of a host than its state shows: the next case begins with another."""
 
 
