@@ -46,15 +46,30 @@ class Row(Struct, Generic[M]):
             MethodFault, KeyError: As ``row[path]``.
         """
         value = self[path]
-        if value is None or isinstance(value, Unknown):
-            raise InvalidFieldError(
-                type=self.obj.moref[0],
-                field=path,
-                wanted="set" if value is None else "of a type of the binding",
-                actual="nothing" if value is None else printable(value.type or "an element", 80),
-                path=f"{self.obj!r}.{path}",
-            )
+        if value is None:
+            raise self._invalid(path, "set", "nothing")
+        return self.known(path)
+
+    def known(self, path: str) -> Any:
+        """Return the value of `path`, or None as `get`, for a caller that reads its fields.
+
+        Raises:
+            InvalidFieldError: The host sent an object of a type that the binding lacks.
+        """
+        value = self.props.get(path)
+        if isinstance(value, Unknown):
+            actual = printable(value.type or "an element", 80)
+            raise self._invalid(path, "of a type of the binding", actual)
         return value
+
+    def _invalid(self, path: str, wanted: str, actual: str) -> InvalidFieldError:
+        return InvalidFieldError(
+            type=self.obj.moref[0],
+            field=path,
+            wanted=wanted,
+            actual=actual,
+            path=f"{self.obj!r}.{path}",
+        )
 
     def get(self, path: str, default: Any = None) -> Any:
         """Return the value of `path`, or `default` if it is not set, not readable or not asked for."""

@@ -157,7 +157,7 @@ async def host_capacity(host: Host) -> HostCapacity:
     summary: vim25.HostListSummary = row.require("summary")
     runtime = summary.runtime
     roots = [
-        pool.props.get("runtime")
+        pool.known("runtime")
         for pool in rows[vim25.ResourcePool]
         if not isinstance(pool.props.get("parent"), vim25.ResourcePool)
     ]
@@ -170,7 +170,7 @@ async def host_capacity(host: Host) -> HostCapacity:
         most_cpus=row.props.get("capability.maxSupportedVcpus") or 0,
         cpu=_cpu(row, summary, roots[0] if roots else None),
         memory=_memory(summary, roots[0] if roots else None),
-        numa=_numa(row.props.get("hardware.numaInfo")),
+        numa=_numa(row.known("hardware.numaInfo")),
         promised=_totals(rows[vim25.VirtualMachine]),
         datastores=tuple(
             sorted(map(datastore_of, rows[vim25.Datastore]), key=lambda store: store.name)

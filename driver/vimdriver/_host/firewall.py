@@ -60,7 +60,7 @@ async def _read(host: Host) -> tuple[vim25.HostFirewallSystem, list[FirewallRule
     row = await read_manager(
         host.client, vim25.HostFirewallSystem, "firewallSystem", "firewallInfo"
     )
-    info: vim25.HostFirewallInfo | None = row.props.get("firewallInfo")
+    info: vim25.HostFirewallInfo | None = row.known("firewallInfo")
     found = map(_ruleset, (info.ruleset if info else None) or [])
     return host.client.bind(row.obj), sorted(found, key=lambda one: one.key)
 

@@ -83,7 +83,7 @@ HOST_PATHS: Final = ("name", "hardware.systemInfo")
 
 def identity_of(client: Client, row: Row[vim25.HostSystem]) -> HostIdentity:
     """Return a row of `HOST_PATHS` as an identity."""
-    system: vim25.HostSystemInfo | None = row.props.get("hardware.systemInfo")
+    system: vim25.HostSystemInfo | None = row.known("hardware.systemInfo")
     tags = {
         item.identifierType.key: item.identifierValue
         for item in (system.otherIdentifyingInfo if system else None) or []

@@ -93,7 +93,7 @@ def state_of(row: Row[vim25.VirtualMachine], ref: str) -> MachineState:
     """Return a row of `STATE_PATHS`. Raises `InstanceStateError`: see `look`."""
     props = row.props
     connection = props.get("runtime.connectionState") or "connected"
-    hardware: vim25.VirtualHardware | None = props.get("config.hardware")
+    hardware: vim25.VirtualHardware | None = row.known("config.hardware")
     vmx = props.get("config.files.vmPathName")
     if connection != "connected" or hardware is None or not vmx:
         raise InstanceStateError(name=ref, state=str(connection), needed="connected")

@@ -189,7 +189,7 @@ async def _gather(
             )
     return _Source(
         machine=machine,
-        config={path.partition(".")[2]: row.props.get(path) for path in paths},
+        config={path.partition(".")[2]: row.known(path) for path in paths},
         disks=tuple(sorted(disks, key=lambda disk: disk.key)),
         linked=linked,
         snapshot=_SNAPSHOT + new_token() if takes else "",

@@ -160,7 +160,11 @@ async def diagnostics(host: Host, ref: str) -> Diagnostics:
         for found in (await client.get(networks, "name") if networks else ())
     }
     # Without the summary no figure is known: the reason why it could not be read is the error.
-    return _of(machine.instance_of(row), row.props | {"summary": row.require("summary")}, names)
+    return _of(
+        machine.instance_of(row),
+        row.props | {"summary": row.require("summary"), "guest": row.known("guest")},
+        names,
+    )
 
 
 def _of(

@@ -264,7 +264,7 @@ async def _described(host: Host, machine: MachineState) -> OVFMachine:
     paths += ["config.firmware"] if version >= _FIRMWARE_SINCE else []
     paths += ["config.bootOptions"] if version >= _SECURE_BOOT_SINCE else []
     row = await host.client.get(machine.vm, *paths)
-    boot: Any = row.props.get("config.bootOptions")
+    boot: Any = row.known("config.bootOptions")
     firmware = row.props.get("config.firmware")
     disks = sorted(
         (device for device in machine.devices if isinstance(device, vim25.VirtualDisk)),

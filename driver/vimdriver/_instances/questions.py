@@ -45,7 +45,7 @@ def _question(info: vim25.VirtualMachineQuestionInfo) -> Question:
 
 
 def _pending(row: Row[vim25.VirtualMachine]) -> Question | None:
-    info = row.props.get("runtime.question")
+    info = row.known("runtime.question")
     return None if info is None else _question(info)
 
 
@@ -93,7 +93,7 @@ async def answer(host: Host, ref: str, choice: str, *, foreign: bool = False) ->
 
     async def answered(run: Run) -> bool | None:
         row = await run.host.client.get(vm, "runtime.question")
-        now = row.props.get("runtime.question")
+        now = row.known("runtime.question")
         return (now is None or now.id != asked.id) or None
 
     step = Step[Any](

@@ -77,7 +77,7 @@ async def snapshots_of(client: Client, vm: vim25.VirtualMachine) -> list[Snapsho
 
 def listed(row: Row[vim25.VirtualMachine]) -> list[Snapshot]:
     """Return the snapshots in a row with `snapshot`, parents before children. Pure."""
-    info: vim25.VirtualMachineSnapshotInfo | None = row.props.get("snapshot")
+    info: vim25.VirtualMachineSnapshotInfo | None = row.known("snapshot")
     if info is None:
         return []
     current = info.currentSnapshot.moref[1] if info.currentSnapshot is not None else None

@@ -65,6 +65,22 @@ def test_a_network_of_a_type_that_the_binding_lacks_is_refused() -> None:
     run_between(groups, vms=1)
 
 
+def test_snapshots_of_a_type_that_the_binding_lacks_are_refused() -> None:
+    async def snapshots(client: Client, esx: ESXHost, relay: Relay) -> None:
+        def change(reply: Reply) -> Reply:
+            name = b'"VirtualMachineSnapshotInfo"'
+            reply.body = reply.body.replace(name, b'"SnapshotsOfOthers"')
+            return reply
+
+        driver = ESXDriver(client, LocalImages())
+        await driver.snapshot("vm-0", "one", foreign=True)
+        relay.on("RetrievePropertiesEx", edit(change), times=None)
+        with pytest.raises(InvalidFieldError, match=r"snapshot.*SnapshotsOfOthers"):
+            await driver.snapshots("vm-0")
+
+    run_between(snapshots, vms=1)
+
+
 def test_the_task_of_a_snapshot_may_lack_its_result() -> None:
     async def snapshot(client: Client, esx: ESXHost, relay: Relay) -> None:
         hide(relay, "info.result")
