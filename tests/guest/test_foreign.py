@@ -237,14 +237,28 @@ def test_cloudbase_init_reads_what_the_driver_writes(cloudbase: Path, tmp_path: 
         assert found["keys"] == sorted(keys)
         assert found["admin"] == next(iter(config.ssh_keys), None)
         assert found["links"] == [[nic.mac, nic.mtu] for nic in config.nics]
+        lost = guestinfo.left_out(config, "cloud-init")
         networks = iter(found["networks"])
+        seen: set[str] = set()
         for nic in config.nics:
-            for address in nic.addresses:
-                _, cidr, servers, routes = next(networks)
-                assert (cidr, servers) == (address, list(nic.dns))
+            versions = {ipaddress.ip_interface(address).version for address in nic.addresses}
+            ways = [next(networks) for _ in nic.addresses]
+            assert sorted(cidr for _, cidr, _, _ in ways) == sorted(nic.addresses)
+            for _, _, servers, routes in ways:
+                seen.update(servers)
+                # A name server is asked by way of a NIC that has an address of its version.
+                assert {ipaddress.ip_address(server).version for server in servers} <= versions
+                assert {
+                    one for one in nic.dns if ipaddress.ip_address(one).version in versions
+                } <= {*servers}
                 for gateway, everywhere in ((nic.gateway4, "0.0.0.0/0"), (nic.gateway6, "::/0")):
-                    assert (gateway is None) == (everywhere not in dict(routes)), (nic, routes)
-                    assert gateway is None or [everywhere, gateway] in routes
+                    kept = gateway is not None and f"{nic.mac}: gateway {gateway}" not in lost
+                    assert kept == (everywhere in dict(routes)), (nic, routes)
+                    assert not kept or [everywhere, gateway] in routes
+        wanted = {
+            server for nic in config.nics for server in nic.dns if f"DNS {server}" not in lost
+        }
+        assert seen == wanted or any(nic.dhcp4 for nic in config.nics)
 
 
 def test_metadata_of_cloudbase_init_holds_no_password() -> None:
