@@ -368,13 +368,13 @@ async def _ready(
             ) from exc
         row = await get(context, lease, "info", "error")
     if state != "ready":
-        failed = row.get("error")
+        failed = row.known("error")
         cause = failed.fault.copy() if failed is not None else None
         said = printable(failed.localizedMessage or "") if failed is not None else ""
         raise LeaseError(
             f"{lease!r} is {state}" + (f": {said or cause!r}" if cause else ""), outcome="refused"
         ) from cause
-    info: vim25.HttpNfcLeaseInfo | None = row.get("info")
+    info: vim25.HttpNfcLeaseInfo | None = row.known("info")
     if info is None:
         raise ProtocolError(f"{lease!r} is ready but has no info")
     return info

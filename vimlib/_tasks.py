@@ -513,12 +513,12 @@ def _result(watched: Watched) -> Any:
         return watched.props.get(RESULT)
     if state == vim25.TaskInfoState.error:
         found = watched.props.get(ERROR)
-        if found is not None:
+        if isinstance(found, vim25.LocalizedMethodFault):
             raise _of_task(fault_of(found), task)
         if ERROR in watched.missing:
             raise _of_task(watched.missing[ERROR].copy(), task)
         raise TaskError(
-            f"{task!r} failed without a fault",
+            f"{task!r} failed without a readable fault",
             hint="Check the host's events of that time.",
             task=task,
         )

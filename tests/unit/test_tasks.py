@@ -205,7 +205,7 @@ async def test_a_failed_task_raises_a_copy_of_its_fault() -> None:
         assert caught.value.outcome == "refused"
         assert "is on already" in str(caught.value)
         assert pickle.loads(pickle.dumps(known)) == known
-        with pytest.raises(TaskError, match="failed without a fault"):
+        with pytest.raises(TaskError, match="failed without a readable fault"):
             await tasks.wait(host.task("error"))
 
 

@@ -12,7 +12,7 @@ from tests.rig.relay import HTML, Relay, Reply, Turn, answer, edit
 from vimdriver import DriverConfig, ESXDriver, LocalImages, list_port_groups
 from vimlib import vim25
 from vimlib._client import Client
-from vimlib.errors import InvalidFieldError, ProtocolError, TransferCorruptError
+from vimlib.errors import InvalidFieldError, ProtocolError, TaskError, TransferCorruptError
 from vimlib.simulator import ESXHost
 
 pytestmark = pytest.mark.slow
@@ -27,6 +27,17 @@ def hide(relay: Relay, path: str) -> None:
         return reply
 
     relay.on("RetrievePropertiesEx", edit(change), times=None)
+
+
+def rename(relay: Relay, kind: str) -> None:
+    """Give the objects of a type in all replies one that the binding lacks."""
+
+    def change(reply: Reply) -> Reply:
+        reply.body = reply.body.replace(f'"{kind}"'.encode(), b'"SomethingOfOthers"')
+        return reply
+
+    relay.on("RetrievePropertiesEx", edit(change), times=None)
+    relay.on("WaitForUpdatesEx", edit(change), times=None)
 
 
 def test_a_datacenter_without_machine_folder_is_refused() -> None:
@@ -67,18 +78,33 @@ def test_a_network_of_a_type_that_the_binding_lacks_is_refused() -> None:
 
 def test_snapshots_of_a_type_that_the_binding_lacks_are_refused() -> None:
     async def snapshots(client: Client, esx: ESXHost, relay: Relay) -> None:
-        def change(reply: Reply) -> Reply:
-            name = b'"VirtualMachineSnapshotInfo"'
-            reply.body = reply.body.replace(name, b'"SnapshotsOfOthers"')
-            return reply
-
         driver = ESXDriver(client, LocalImages())
         await driver.snapshot("vm-0", "one", foreign=True)
-        relay.on("RetrievePropertiesEx", edit(change), times=None)
-        with pytest.raises(InvalidFieldError, match=r"snapshot.*SnapshotsOfOthers"):
+        rename(relay, "VirtualMachineSnapshotInfo")
+        with pytest.raises(InvalidFieldError, match=r"snapshot.*SomethingOfOthers"):
             await driver.snapshots("vm-0")
 
     run_between(snapshots, vms=1)
+
+
+def test_a_lease_of_a_type_that_the_binding_lacks_is_refused() -> None:
+    async def export(client: Client, esx: ESXHost, relay: Relay) -> None:
+        rename(relay, "HttpNfcLeaseInfo")
+        (vm,) = await client.find("vm-0", vim25.VirtualMachine)
+        with pytest.raises(InvalidFieldError, match=r"info.*SomethingOfOthers"):
+            async with client.lease(await vm.obj.ExportVm()):
+                raise AssertionError("not reached")
+
+    run_between(export, vms=1)
+
+
+def test_a_fault_of_a_type_that_the_binding_lacks_fails_the_task() -> None:
+    async def list_it(client: Client, esx: ESXHost, relay: Relay) -> None:
+        rename(relay, "LocalizedMethodFault")
+        with pytest.raises(TaskError, match="failed without a readable fault"):
+            await client.datastore("datastore1").list("[datastore1] missing")
+
+    run_between(list_it, vms=1)
 
 
 def test_the_task_of_a_snapshot_may_lack_its_result() -> None:
