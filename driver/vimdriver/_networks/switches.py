@@ -27,7 +27,7 @@ from vimlib._text import printable
 from vimlib.errors import HostStateError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Awaitable, Callable, Iterable
 
 MTU: Final = Within(1280, 9000)
 """Bytes that hosts take: `HostVirtualSwitchSpec.mtu`."""
@@ -111,6 +111,37 @@ def _switch(info: vim25.HostNetworkInfo, one: vim25.HostVirtualSwitch) -> Virtua
         ),
         policy=policy_of(one.spec.policy),
     )
+
+
+def _update(
+    title: str,
+    system: vim25.HostNetworkSystem,
+    name: str,
+    spec: vim25.HostVirtualSwitchSpec,
+    holds: Callable[[vim25.HostVirtualSwitch], bool],
+) -> Step[Any]:
+    """Return the step that updates a switch; it is done when the switch of the host `holds`."""
+
+    async def probe(run: Run) -> bool | None:
+        _, now = await _read(run.host)
+        return holds(_find_switch(now, name)) or None
+
+    return Step[Any](
+        title=f"{title} (UpdateVirtualSwitch)",
+        call=lambda run: system.UpdateVirtualSwitch(name, spec),
+        probe=probe,
+        idempotent=True,
+    )
+
+
+def _reader(name: str) -> Callable[[Run], Awaitable[VirtualSwitch]]:
+    """Return what reads the switch when the steps are done."""
+
+    async def result(run: Run) -> VirtualSwitch:
+        _, now = await _read(run.host)
+        return _switch(now, _find_switch(now, name))
+
+    return result
 
 
 def _find_switch(info: vim25.HostNetworkInfo, name: str) -> vim25.HostVirtualSwitch:
@@ -259,11 +290,7 @@ async def create_switch(
         undo=undo,
     )
 
-    async def result(run: Run) -> VirtualSwitch:
-        _, now = await _read(run.host)
-        return _switch(now, _find_switch(now, name))
-
-    return Plan(f"create switch {name}", (step,), result)
+    return Plan(f"create switch {name}", (step,), _reader(name))
 
 
 @verb
@@ -312,23 +339,15 @@ async def set_mtu(host: Host, switch: str, mtu: Annotated[int, MTU]) -> Plan[Vir
     found = _find_switch(info, switch)
     spec = with_fields(found.spec, mtu=mtu)
 
-    async def probe(run: Run) -> bool | None:
-        _, now = await _read(run.host)
-        return (_switch(now, _find_switch(now, switch)).mtu == mtu) or None
-
-    step = Step[Any](
-        title=f"set the MTU of {switch} to {mtu} (UpdateVirtualSwitch)",
-        call=lambda run: system.UpdateVirtualSwitch(switch, spec),
-        probe=probe,
-        idempotent=True,
+    step = _update(
+        f"set the MTU of {switch} to {mtu}",
+        system,
+        switch,
+        spec,
+        lambda now: (now.mtu or 1500) == mtu,
     )
-
-    async def result(run: Run) -> VirtualSwitch:
-        _, now = await _read(run.host)
-        return _switch(now, _find_switch(now, switch))
-
     done = (found.mtu or 1500) == mtu
-    return Plan(f"set the MTU of {switch}", () if done else (step,), result)
+    return Plan(f"set the MTU of {switch}", () if done else (step,), _reader(switch))
 
 
 @verb
@@ -378,23 +397,15 @@ async def set_switch(
     policy = changed(found.spec.policy, None, change)
     spec = with_fields(found.spec, policy=policy)
 
-    async def probe(run: Run) -> bool | None:
-        _, now = await _read(run.host)
-        return (policy_of(_find_switch(now, name).spec.policy) == policy_of(policy)) or None
-
-    step = Step[Any](
-        title=f"change the policy of switch {name} (UpdateVirtualSwitch)",
-        call=lambda run: system.UpdateVirtualSwitch(name, spec),
-        probe=probe,
-        idempotent=True,
+    step = _update(
+        f"change the policy of switch {name}",
+        system,
+        name,
+        spec,
+        lambda now: policy_of(now.spec.policy) == policy_of(policy),
     )
-
-    async def result(run: Run) -> VirtualSwitch:
-        _, now = await _read(run.host)
-        return _switch(now, _find_switch(now, name))
-
     done = policy == found.spec.policy
-    return Plan(f"change switch {name}", () if done else (step,), result)
+    return Plan(f"change switch {name}", () if done else (step,), _reader(name))
 
 
 @verb
