@@ -253,13 +253,7 @@ def _plan(
     if found.image.info is not None:
         check_least(found.image.info, spec, spec.shown)
     disks = (*map(FurtherDisk.of, spec.disks), *defaults.disks)
-    entry = Spawning(
-        host=host.client.host,
-        owner=host.owner,
-        uuid=spec.uuid,
-        name=spec.name,
-        power_on=spec.power_on,
-    )
+    entry = _entry(host, spec)
 
     def planned(making: str) -> SpawnPlan:
         return plan_spawn(
@@ -322,6 +316,17 @@ def _plan(
         result,
         explain=_explain(spec, root, machine),
         stale=lambda error: _forget_stale(host, spec, found.image, error),
+    )
+
+
+def _entry(host: Host, spec: InstanceSpec) -> Spawning:
+    """Return what the journal keeps of a spawn."""
+    return Spawning(
+        host=host.client.host,
+        owner=host.owner,
+        uuid=spec.uuid,
+        name=spec.name,
+        power_on=spec.power_on,
     )
 
 
