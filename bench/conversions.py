@@ -261,10 +261,10 @@ def rows(found: dict[str, Any]) -> list[Row]:
     for way, mine in found.get("hosts", {}).items():
         name = f"{way} to {HOSTS} hosts, {LINKS[way]} Mbit/s each"
         walls = [statistics.median(run["wall"] for run in mine[who]) for who in ("all", "one")]
-        cpus = [statistics.median(run["cpu"] for run in mine[who]) for who in ("all", "one")]
+        cpu = statistics.median(run["cpu"] for run in mine["all"])
         reads = max(run["reads"] for run in mine["all"])
         table.append(beside(name, walls[0], "s", "one host", walls[1], 0.9))
-        table.append(beside(f"{name}: CPU of the client", cpus[0], "s", "one host", cpus[1]))
+        table.append(at_most(f"{name}: CPU of the client", cpu, "s"))
         table.append(at_most(f"{name}: reads of the image", reads, "", 1))
     if "capture" in found:
         sizes = found["capture"]

@@ -107,6 +107,24 @@ def test_readme_claims_what_the_page_has() -> None:
     assert all(line in table(RUN, rows) for line in shown)
 
 
+def test_readme_shows_each_row_that_is_lost_or_missed() -> None:
+    rows = [beside(f"won {n}", 1, "s", "other", n, 1) for n in range(2, 20)]
+    lost, missed = beside("lost", 2, "s", "other", 1), at_most("missed", 3, "MiB", 2)
+    shown = claims(RUN, [*rows, lost, missed])
+    _, _, lesser = shown.partition("What we lose or miss:")
+    assert [line.split(" | ")[0] for line in lesser.splitlines() if line.startswith("| ")] == [
+        "| ",
+        "| lost",
+        "| missed",
+    ]
+
+
+def test_readme_shows_what_connecting_costs_however_small_the_ratio() -> None:
+    rows = [beside(f"row {n}", 1, "s", "other", n, 1) for n in range(2, 20)]
+    shown = claims(RUN, [*rows, beside("vimlib.connect: CPU", 10, "ms", "other", 11, 1)])
+    assert "vimlib.connect" in shown.partition("What we lose or miss:")[0]
+
+
 def test_only_what_is_between_the_marks_is_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
