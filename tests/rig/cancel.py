@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import types
 from collections.abc import Awaitable, Callable, Coroutine, Generator
 from dataclasses import dataclass
@@ -39,26 +40,51 @@ class Failures:
         return f"N={self.suspensions}, {self.runs} runs: {ends}"
 
 
-class _Counter:
-    """Counts the suspensions of all tasks, and cancels the target or injects a failure at the
-    k-th."""
+_COUNTER: contextvars.ContextVar[_Counter | None] = contextvars.ContextVar("counter", default=None)
+"""Of the attempt, for whatever tasks it starts; a server on the same loop has a context of its own."""
 
-    def __init__(self, at: int | None, strike: Callable[[], None] | None = None) -> None:
+
+class _Counter:
+    """Counts the suspensions of an attempt and the tasks that it starts, and cancels the attempt or injects a
+    failure at chosen ones."""
+
+    def __init__(self, *at: int, strike: Callable[[], None] | None = None) -> None:
         self.at = at
         self.strike = strike
         self.seen = 0
         self.target: asyncio.Task[Any] | None = None
 
-    def factory(
+    async def run(self, attempt: Callable[[], Coroutine[Any, Any, Any]]) -> asyncio.Task[Any]:
+        """Run an attempt to its end; return its task."""
+        loop = asyncio.get_running_loop()
+        before = loop.get_task_factory()
+        context = contextvars.copy_context()
+        context.run(_COUNTER.set, self)
+        loop.set_task_factory(self._factory)
+        try:
+            self.target = loop.create_task(attempt(), context=context)
+            await asyncio.wait([self.target])
+        finally:
+            loop.set_task_factory(before)
+        return self.target
+
+    def _factory(
         self,
         loop: asyncio.AbstractEventLoop,
         coro: Coroutine[Any, Any, Any] | Generator[Any, None, Any],
         **how: Any,
     ) -> asyncio.Task[Any]:
+        context = how.get("context") or contextvars.copy_context()
+        if context.get(_COUNTER) is not self:
+            return asyncio.Task(coro, loop=loop, **how)
+
         async def outer() -> Any:
             return await self._drive(coro, loop)
 
-        return asyncio.Task(outer(), loop=loop, **how)
+        task = asyncio.Task(outer(), loop=loop, **how)
+        # One that is cancelled before its first step never drives what is inside.
+        task.add_done_callback(lambda _: coro.close())
+        return task
 
     @types.coroutine
     def _drive(self, coro: Any, loop: asyncio.AbstractEventLoop) -> Generator[Any, Any, Any]:
@@ -70,7 +96,7 @@ class _Counter:
                 return stop.value
             error = None
             self.seen += 1
-            if self.seen == self.at and self.target is not None and not self.target.done():
+            if self.seen in self.at and self.target is not None and not self.target.done():
                 if self.strike is not None:
                     self.strike()
                 else:
@@ -81,6 +107,23 @@ class _Counter:
                 error = exc
 
 
+async def cancelled_at(
+    attempt: Callable[[], Coroutine[Any, Any, Any]], *at: int
+) -> tuple[bool, int]:
+    """Run `attempt`, cancelled at these suspensions; return whether it ended by that, and how many it had.
+
+    Suspensions of tasks that it starts count too. It may raise no other error.
+    """
+    counter = _Counter(*at)
+    task = await counter.run(attempt)
+    if task.cancelled():
+        return True, counter.seen
+    error = task.exception()
+    if error is not None:
+        raise AssertionError(f"cancelled at {at}, it raised {error!r}") from error
+    return False, counter.seen
+
+
 async def cancel_everywhere(
     attempt: Callable[[], Coroutine[Any, Any, Any]],
     check: Callable[[int], Awaitable[None]],
@@ -88,35 +131,17 @@ async def cancel_everywhere(
     every: int = 1,
     most: int = 2000,
 ) -> Report:
-    """Run `attempt` once to count its suspensions, then once for each, cancelled there.
+    """Run `attempt` once to count its suspensions, then once for each, cancelled there: see `cancelled_at`.
 
-    Suspensions of tasks that it starts count too. `check(k)` runs after each and asserts that
+    `check(k)` runs after each and asserts that
     nothing is left. `every` selects each n-th only.
     """
-    loop = asyncio.get_running_loop()
-    before = loop.get_task_factory()
-
-    async def one(at: int | None) -> tuple[bool, int]:
-        counter = _Counter(at)
-        loop.set_task_factory(counter.factory)
-        try:
-            task = counter.target = loop.create_task(attempt())
-            await asyncio.wait([task])
-        finally:
-            loop.set_task_factory(before)
-        if task.cancelled():
-            return True, counter.seen
-        error = task.exception()
-        if error is not None:
-            raise AssertionError(f"cancelled at {at}, it raised {error!r}") from error
-        return False, counter.seen
-
-    _, total = await one(None)
+    _, total = await cancelled_at(attempt)
     await check(0)
     assert 0 < total < most, f"{total} suspensions"
     cancelled = finished = 0
     for at in range(1, total + 1, every):
-        was, _ = await one(at)
+        was, _ = await cancelled_at(attempt, at)
         cancelled += was
         finished += not was
         await check(at)
@@ -138,17 +163,10 @@ async def fail_everywhere(
     may still succeed, or raise one of `typed`; any other error fails. `check(k, error)` runs after
     each and asserts that nothing is left.
     """
-    loop = asyncio.get_running_loop()
-    before = loop.get_task_factory()
 
-    async def one(at: int | None) -> tuple[BaseException | None, int]:
-        counter = _Counter(at, strike)
-        loop.set_task_factory(counter.factory)
-        try:
-            task = counter.target = loop.create_task(attempt())
-            await asyncio.wait([task])
-        finally:
-            loop.set_task_factory(before)
+    async def one(*at: int) -> tuple[BaseException | None, int]:
+        counter = _Counter(*at, strike=strike)
+        task = await counter.run(attempt)
         if task.cancelled():
             raise AssertionError(f"struck at {at}, it was cancelled by nobody")
         error = task.exception()
@@ -156,7 +174,7 @@ async def fail_everywhere(
             raise AssertionError(f"struck at {at}, it raised {error!r}") from error
         return error, counter.seen
 
-    error, total = await one(None)
+    error, total = await one()
     assert error is None, f"unharmed, it raised {error!r}"
     await check(0, None)
     assert 0 < total < most, f"{total} suspensions"

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import contextlib
+import contextvars
 import itertools
 import os
 import socket
@@ -39,9 +40,17 @@ class Stuck(Exception):
 class End(asyncio.Transport):
     """One end of a connection."""
 
-    def __init__(self, loop: MemoryLoop, protocol: asyncio.BaseProtocol, names: dict[str, Any]):
+    def __init__(
+        self,
+        loop: MemoryLoop,
+        protocol: asyncio.BaseProtocol,
+        names: dict[str, Any],
+        context: contextvars.Context,
+    ):
         super().__init__(names)
         self.loop = loop
+        # As behind a socket: whatever the peer does, this end's protocol is called in its own context.
+        self._context = context
         self.peer: End
         self._protocol = protocol
         self._out = bytearray()
@@ -67,7 +76,7 @@ class End(asyncio.Transport):
     def _flush_soon(self) -> None:
         if not self._flushing:
             self._flushing = True
-            self.loop.call_soon(self._flush)
+            self.loop.call_soon(self._flush, context=self._context)
 
     def _flush(self) -> None:
         self._flushing = False
@@ -116,7 +125,7 @@ class End(asyncio.Transport):
     def _deliver_soon(self) -> None:
         if not self._delivering:
             self._delivering = True
-            self.loop.call_soon(self._deliver)
+            self.loop.call_soon(self._deliver, context=self._context)
 
     def _deliver(self) -> None:
         self._delivering = False
@@ -173,14 +182,15 @@ class End(asyncio.Transport):
             self._lose(None)
 
     def _reset(self) -> None:
-        self.loop.call_soon(self._lose, ConnectionResetError(104, "Connection reset by peer"))
+        error = ConnectionResetError(104, "Connection reset by peer")
+        self.loop.call_soon(self._lose, error, context=self._context)
 
     def _lose(self, error: Exception | None) -> None:
         if self._lost:
             return
         self._lost = self._closing = True
         self._out.clear()
-        self.loop.call_soon(self._gone, error)
+        self.loop.call_soon(self._gone, error, context=self._context)
 
     def _gone(self, error: Exception | None) -> None:
         try:
@@ -217,6 +227,7 @@ class _Address:
 class _Server(asyncio.AbstractServer):
     def __init__(self, loop: MemoryLoop, port: int, factory: Callable[[], Any], sock: Any) -> None:
         self.factory = factory
+        self.context = contextvars.copy_context()
         self.sockets = (_Address(port),)
         self._loop, self._port, self._sock = loop, port, sock
 
@@ -299,19 +310,27 @@ class MemoryLoop(FakeClockLoop):
         if server is None:
             raise ConnectionRefusedError(111, "Connection refused")
         near = ("127.0.0.1", next(self._ports))
-        client = self._end(factory(), near, ("127.0.0.1", port))
-        other = self._end(server.factory(), ("127.0.0.1", port), near)
+        own = contextvars.copy_context()
+        client = self._end(factory(), near, ("127.0.0.1", port), own)
+        accepted = server.context.run(server.factory)
+        other = self._end(accepted, ("127.0.0.1", port), near, server.context)
         client.peer, other.peer = other, client
-        other.get_protocol().connection_made(other)
+        server.context.run(accepted.connection_made, other)
         client.get_protocol().connection_made(client)
         await asyncio.sleep(0)
         return client, client.get_protocol()
 
-    def _end(self, protocol: Any, own: tuple[str, int], peer: tuple[str, int]) -> End:
+    def _end(
+        self,
+        protocol: Any,
+        own: tuple[str, int],
+        peer: tuple[str, int],
+        context: contextvars.Context,
+    ) -> End:
         shown, mark = socket.socketpair()
         shown.setblocking(False)
         names = {"socket": shown, "mark": mark, "sockname": own, "peername": peer}
-        end = End(self, protocol, names)
+        end = End(self, protocol, names, context)
         self.ends.add(end)
         return end
 
@@ -427,11 +446,11 @@ class Inline(concurrent.futures.Executor):
 
 
 class LoopClock:
-    """The host's time: the loop's, so it takes none; `step` sets it forward or back."""
+    """The host's time: the loop's from `start` on, so it takes none; `step` sets it forward or back."""
 
-    def __init__(self) -> None:
+    def __init__(self, start: datetime = datetime(2026, 1, 1, tzinfo=UTC)) -> None:
         self._loop = asyncio.get_running_loop()
-        self._start = datetime(2026, 1, 1, tzinfo=UTC)
+        self._start = start
         self._stepped = 0.0
 
     def now(self) -> datetime:

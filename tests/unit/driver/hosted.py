@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ from msgspec.structs import replace
 
 import vimlib
 from tests.rig.login import connected
+from tests.rig.memory import Inline, LoopClock
 from vimdriver._config import DriverConfig
 from vimdriver._driver import ESXDriver
 from vimdriver._images.embedded import EmbeddedGlance
@@ -86,9 +86,10 @@ async def until(
     patience: float = PATIENCE,
 ) -> None:
     """Look until it holds: what happens in the other thread tells nobody."""
-    end = time.monotonic() + patience
+    clock = asyncio.get_running_loop().time
+    end = clock() + patience
     while not holds():
-        assert time.monotonic() < end, otherwise()
+        assert clock() < end, otherwise()
         await asyncio.sleep(0.01)
 
 
@@ -192,6 +193,21 @@ def hosted(
         yield Hosted(esx, beside, folder)
     finally:
         beside.run(esx.aclose())
+
+
+@asynccontextmanager
+async def hosted_in_memory(
+    folder: Path, version: str = "8.0", **given: Any
+) -> AsyncIterator[Hosted]:
+    """Run a host as `hosted` does, without TLS, on the loop of `tests.rig.memory`, whose clock is the host's."""
+    folder.mkdir(exist_ok=True)
+    given.setdefault("datastores", {"datastore1": folder})
+    # Its files have the time of this computer, behind which a host's clock must not be: they have an age.
+    esx = ESXHost(version, clock=LoopClock(datetime.now(UTC)), **given)
+    # In the caller's thread, so that a run is the same each time.
+    esx.registry._threads = Inline()  # type: ignore[assignment]
+    async with esx:
+        yield Hosted(esx, Here(), folder, url=f"http://127.0.0.1:{esx.port}/sdk")
 
 
 @contextmanager

@@ -14,8 +14,16 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from tests.rig.memory import Inline, LoopClock
-from tests.unit.driver.hosted import CONFIG, Beside, Here, Hosted, glance, hosted, spec, store
+from tests.unit.driver.hosted import (
+    CONFIG,
+    Beside,
+    Hosted,
+    glance,
+    hosted,
+    hosted_in_memory,
+    spec,
+    store,
+)
 from vimdriver._config import DriverConfig
 from vimdriver._driver import ESXDriver
 from vimdriver._guestinfo import GuestConfig
@@ -25,7 +33,6 @@ from vimdriver._instances.programs import GuestLogin
 from vimdriver._instances.types import InstanceSpec, NICSpec
 from vimdriver._verbs.verb import Query, Verb
 from vimlib._secret import Secret
-from vimlib.simulator import ESXHost
 
 Act = Callable[[ESXDriver], Awaitable[Any]]
 
@@ -360,9 +367,9 @@ async def staged_in_memory(
 ) -> AsyncIterator[Stage]:
     """Do as `staged` does on the loop of `tests.rig.memory`, whose clock is the host's: each run is the same."""
     given = {"vms": 2} | scenario.given | given
-    esx = ESXHost(version, datastores={"datastore1": folder}, clock=LoopClock(), **given)
-    esx.registry._threads = Inline()  # type: ignore[assignment]
-    async with esx, EmbeddedGlance([made_image("raw", "raw", Pattern(1, MIB))]) as images:
-        yield Stage(
-            scenario, Hosted(esx, Here(), folder, url=f"http://127.0.0.1:{esx.port}/sdk"), images
-        )
+    raw = made_image("raw", "raw", Pattern(1, MIB))
+    async with (
+        hosted_in_memory(folder, version, **given) as host,
+        EmbeddedGlance([raw]) as images,
+    ):
+        yield Stage(scenario, host, images)

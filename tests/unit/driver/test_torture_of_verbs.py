@@ -1,6 +1,7 @@
 """Every verb that writes, disturbed everywhere: cancelled, with each call failed, and killed.
 
-Each run has a host of its own, with a machine of ours and one of somebody else's. Whatever happens,
+Each run has a host of its own, with a machine of ours and one of somebody else's: in memory, where no second
+passes, except for processes that are killed. Whatever happens,
 the host is afterwards as it was before the verb or as it is after it, in some runs once a sweep has
 been there; no instance has two machines. A verb of several steps without an undo may stop between
 them: then a second call completes it (`HALFWAY`).
@@ -15,17 +16,19 @@ import json
 import logging
 import subprocess
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.rig import memory
 from tests.rig.cancel import cancel_everywhere
+from tests.rig.memory import in_memory_folder
 from tests.unit.driver.hosted import CONFIG, OWNER, Beside, until
-from tests.unit.driver.scenarios import SCENARIOS, Stage, staged, writing
+from tests.unit.driver.scenarios import SCENARIOS, Stage, staged, staged_in_memory, writing
 from tests.unit.driver.sweep.test_killed import spawner
 from tests.unit.driver.test_torture import ONCE, WAYS
 from vimlib.errors import VimlibError
@@ -45,14 +48,12 @@ TORTURE = [pytest.mark.torture, pytest.mark.timeout(3600)]
 
 
 class Ground:
-    """Hosts for one verb, one after another."""
+    """Hosts for one verb, one after another: in the thread `beside`, or in memory."""
 
-    def __init__(self, verb: str, beside: Beside, folder: Path) -> None:
+    def __init__(self, verb: str, beside: Beside | None = None) -> None:
         self.verb = verb
         self._beside = beside
-        self._folder = folder
-        self._number = 0
-        self._stack = ExitStack()
+        self._stack = AsyncExitStack()
         self.stage: Stage
         self.before: object = None
         self.after: object = None
@@ -61,19 +62,21 @@ class Ground:
 
     async def fresh(self) -> Stage:
         """Start a new host, and bring it into the state for the verb."""
-        self.close()
-        self._number += 1
-        scenario = SCENARIOS[self.verb]
-        folder = self._folder / str(self._number)
-        self.stage = self._stack.enter_context(staged(scenario, self._beside, folder))
+        await self.close()
+        scenario, stack = SCENARIOS[self.verb], self._stack
+        folder = stack.enter_context(in_memory_folder())
+        if self._beside is None:
+            self.stage = await stack.enter_async_context(staged_in_memory(scenario, folder))
+        else:
+            self.stage = stack.enter_context(staged(scenario, self._beside, folder))
         async with self.stage.driver() as driver:
             await self.stage.prepare(driver)
         self.before = await self.facts()
         return self.stage
 
-    def close(self) -> None:
-        self._stack.close()
-        self._stack = ExitStack()
+    async def close(self) -> None:
+        await self._stack.aclose()
+        self._stack = AsyncExitStack()
 
     async def act(self, **settings: Any) -> None:
         async with self.stage.driver(**settings) as driver:
@@ -101,16 +104,14 @@ class Ground:
 
     async def judge(self, what: str, *, done: bool = False) -> None:
         """Check the host after a disturbed run; `done`: the verb reported success."""
-        esx = self.stage.host.esx
-        self._beside.call(esx.faults.clear)
+        esx, call = self.stage.host.esx, self.stage.host.beside.call
+        call(esx.faults.clear)
 
         def idle() -> bool:
             return not self.stage.host.state().running
 
         await until(idle)
-        names = self._beside.call(
-            lambda: [one.config.instanceUuid for one in esx.machines.values()]
-        )
+        names = call(lambda: [one.config.instanceUuid for one in esx.machines.values()])
         assert len(set(names)) == len(names), f"{what}: an instance has two machines"
         found = await self.facts()
         if done:
@@ -134,11 +135,13 @@ class Ground:
             await driver.sweep(older_than=0)
 
 
-@pytest.fixture
-def ground(request: pytest.FixtureRequest, beside: Beside, tmp_path: Path) -> Iterator[Ground]:
-    found = Ground(request.node.callspec.params["verb"], beside, tmp_path)
-    yield found
-    found.close()
+@asynccontextmanager
+async def ground_of(verb: str, beside: Beside | None = None) -> AsyncIterator[Ground]:
+    ground = Ground(verb, beside)
+    try:
+        yield ground
+    finally:
+        await ground.close()
 
 
 def sampled(every: int, first: int) -> list[Any]:
@@ -154,18 +157,23 @@ def sampled(every: int, first: int) -> list[Any]:
     ]
 
 
-@pytest.mark.parametrize(("verb", "every"), sampled(31, 0))
-async def test_a_verb_cancelled_at_every_await(verb: str, every: int, ground: Ground) -> None:
-    await ground.learn()
-    await ground.fresh()
-
-    async def check(at: int) -> None:
-        await ground.judge(f"{verb} cancelled at {at}", done=at == 0)
+async def cancelled(verb: str, every: int) -> None:
+    async with ground_of(verb) as ground:
+        await ground.learn()
         await ground.fresh()
 
-    report = await cancel_everywhere(ground.act, check, every=every, most=5000)
+        async def check(at: int) -> None:
+            await ground.judge(f"{verb} cancelled at {at}", done=at == 0)
+            await ground.fresh()
+
+        report = await cancel_everywhere(ground.act, check, every=every, most=5000)
     print(f"{verb}: {report}; swept {ground.swept}, completed {ground.completed}")
     assert report.suspensions
+
+
+@pytest.mark.parametrize(("verb", "every"), sampled(31, 0))
+def test_a_verb_cancelled_at_every_await(verb: str, every: int) -> None:
+    memory.run(cancelled(verb, every))
 
 
 def failures() -> list[Any]:
@@ -183,42 +191,51 @@ def failures() -> list[Any]:
     return [*whole, *some]
 
 
-@pytest.mark.parametrize(("verb", "way", "every"), failures())
-async def test_a_verb_with_each_of_its_calls_failed(
-    verb: str, way: str, every: int, ground: Ground, caplog: pytest.LogCaptureFixture
-) -> None:
-    order, settings = WAYS[way]
+async def failed(verb: str, way: str, every: int) -> None:
+    async with ground_of(verb) as ground:
+        ended = await fail_each(ground, way, every)
+    print(f"{verb}, {way}: N={ended.total()}, {dict(ended)}; swept {ground.swept}")
+    assert ended
+
+
+async def fail_each(ground: Ground, way: str, every: int) -> Counter[str]:
+    """Run the verb once for each of its calls, which fails; return how the runs ended."""
+    verb, (order, settings) = ground.verb, WAYS[way]
     usual = await ground.learn()
     calls = usual.total()
     ended: Counter[str] = Counter()
+    for at in range(1 if every == 1 else min(4, calls), calls + 1, every):
+        stage = await ground.fresh()
+        seen = len(stage.host.esx.call_log)
+        stage.host.esx.faults.add("*", nth=at, **order)
+        error: BaseException | None = None
+        try:
+            async with asyncio.timeout(60):
+                await ground.act(**settings)
+        except VimlibError as failure:
+            error = failure
+        sent = Counter(
+            record.method
+            for record in stage.host.esx.call_log[seen:]
+            if not (record.fault or "").startswith("NotAuth")
+        )
+        for method in ONCE:
+            # A change is taken back by a call of the same method.
+            most = max(1, usual[method]) * (1 if error is None else 2)
+            assert sent[method] <= most, f"{verb}: {way} at call {at}: {sent}"
+        if way == "late" and error is not None:
+            await asyncio.sleep(order["seconds"])
+        ended["done" if error is None else type(error).__name__] += 1
+        await ground.judge(f"{verb}: {way} at call {at} of {calls}: {error!r}", done=error is None)
+    return ended
+
+
+@pytest.mark.parametrize(("verb", "way", "every"), failures())
+def test_a_verb_with_each_of_its_calls_failed(
+    verb: str, way: str, every: int, caplog: pytest.LogCaptureFixture
+) -> None:
     with caplog.at_level(logging.CRITICAL):
-        for at in range(1 if every == 1 else min(4, calls), calls + 1, every):
-            stage = await ground.fresh()
-            seen = len(stage.host.esx.call_log)
-            stage.host.esx.faults.add("*", nth=at, **order)
-            error: BaseException | None = None
-            try:
-                async with asyncio.timeout(60):
-                    await ground.act(**settings)
-            except VimlibError as failure:
-                error = failure
-            sent = Counter(
-                record.method
-                for record in stage.host.esx.call_log[seen:]
-                if not (record.fault or "").startswith("NotAuth")
-            )
-            for method in ONCE:
-                # A change is taken back by a call of the same method.
-                most = max(1, usual[method]) * (1 if error is None else 2)
-                assert sent[method] <= most, f"{verb}: {way} at call {at}: {sent}"
-            if way == "late" and error is not None:
-                await asyncio.sleep(order["seconds"])
-            ended["done" if error is None else type(error).__name__] += 1
-            await ground.judge(
-                f"{verb}: {way} at call {at} of {calls}: {error!r}", done=error is None
-            )
-    print(f"{verb}, {way}: N={ended.total()}, {dict(ended)}; swept {ground.swept}")
-    assert ended
+        memory.run(failed(verb, way, every))
 
 
 def ordered(
@@ -245,8 +262,19 @@ def ordered(
 
 @pytest.mark.parametrize(("verb", "every"), sampled(29, 2))
 async def test_a_verb_killed_between_all_steps(
-    verb: str, every: int, ground: Ground, spawner: subprocess.Popen[str], tmp_path: Path
+    verb: str, every: int, beside: Beside, spawner: subprocess.Popen[str], tmp_path: Path
 ) -> None:
+    async with ground_of(verb, beside) as ground:
+        killed = await kill_each(ground, every, spawner, tmp_path)
+    print(f"{verb}: N={killed}, swept {ground.swept}, completed {ground.completed}")
+    assert killed
+
+
+async def kill_each(
+    ground: Ground, every: int, spawner: subprocess.Popen[str], tmp_path: Path
+) -> int:
+    """Kill a process that does the verb at each of its steps; return how often it was killed."""
+    verb = ground.verb
     await ground.learn()
     await ground.fresh()
     status, steps = ordered(ground, spawner, tmp_path)
@@ -271,5 +299,4 @@ async def test_a_verb_killed_between_all_steps(
             for picture in ground.stage.host.folder.glob("vm-0/*.png"):
                 picture.unlink()
         await ground.judge(f"{verb} killed at {at} of {steps}")
-    print(f"{verb}: N={killed}, swept {ground.swept}, completed {ground.completed}")
-    assert killed
+    return killed
