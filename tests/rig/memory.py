@@ -82,6 +82,8 @@ class End(asyncio.Transport):
         self._flushing = False
         if self._lost:
             return
+        if self._closing and self.peer._lost:
+            self._out.clear()  # nobody takes it any more
         if self._out and not self.peer._lost:
             space = max(0, _WINDOW - len(self.peer._inbox))
             if space:

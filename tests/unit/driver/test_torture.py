@@ -1,23 +1,24 @@
 """Spawn, push and the like, cancelled at every await and with every call to the host failed once.
 
 `test_torture_of_verbs` does the same to every verb of the driver. A `Job` is for what needs images, a second
-host, or somebody who interferes.
+host, or somebody who interferes. All of it is played in memory, where no second passes, and samples of it
+over TLS with a host in a thread.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import types
-from collections.abc import AsyncIterator, Generator, Sequence
-from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.rig.cancel import cancel_everywhere
+from tests.rig import memory
+from tests.rig.cancel import cancel_everywhere, cancelled_at
 from tests.rig.leaks import leakcheck
 from tests.unit.driver.hosted import (
     CONFIG,
@@ -27,6 +28,7 @@ from tests.unit.driver.hosted import (
     State,
     glance,
     hosted,
+    hosted_in_memory,
     spec,
     store,
     until,
@@ -444,22 +446,38 @@ JOBS: tuple[type[Job], ...] = (
 
 
 @asynccontextmanager
-async def job(kind: type[Job], beside: Beside, folder: Path, image: Path) -> AsyncIterator[Job]:
-    """Give a job with a host and an image service of its own; nothing of ours may stay open.
+async def job(
+    kind: type[Job], beside: Beside | None, folder: Path, image: Path
+) -> AsyncIterator[Job]:
+    """Give a job with a host and an image service of its own, in the thread `beside` or in memory; nothing of
+    ours may stay open.
 
     Their sockets are in this process too, so they end before descriptors are counted.
     """
     raw = made_image("raw", "raw", Pattern(1, 1 << 20))
     stream = made_image("stream", "streamOptimized", Pattern(2, 1 << 20))
-    async with leakcheck():
-        with ExitStack() as stack:
-            host = stack.enter_context(hosted(beside, folder))
-            images = stack.enter_context(glance(beside, raw, stream))
-            others = [
-                stack.enter_context(hosted(beside, folder.with_name(f"{folder.name}-{number}")))
-                for number in range(kind.others)
-            ]
-            yield kind(host, image, images, others)
+    more = (folder.with_name(f"{folder.name}-{number}") for number in range(kind.others))
+    folders = [folder, *more]
+    async with leakcheck(), AsyncExitStack() as stack:
+        enter, enter_async = stack.enter_context, stack.enter_async_context
+        if beside is None:
+            images = await enter_async(EmbeddedGlance([raw, stream]))
+            hosts = [await enter_async(hosted_in_memory(each)) for each in folders]
+        else:
+            images = enter(glance(beside, raw, stream))
+            hosts = [enter(hosted(beside, each)) for each in folders]
+        host, *others = hosts
+        yield kind(host, image, images, others)
+
+
+def play(
+    work: Callable[[Beside | None], Coroutine[Any, Any, None]], beside: Beside, *, whole: bool
+) -> None:
+    """Play all of it in memory, or a sample of it with hosts in the thread."""
+    if whole:
+        memory.run(work(None))
+    else:
+        asyncio.run(work(beside))
 
 
 # All of them take minutes: `nox -s torture`. A run of the tests takes samples.
@@ -473,19 +491,24 @@ ALL = pytest.param(1, id="all", marks=[pytest.mark.torture, pytest.mark.timeout(
         *(pytest.param(kind, 47, id=f"some-{kind.__name__}") for kind in JOBS),
     ],
 )
-async def test_cancelled_at_every_await(
+def test_cancelled_at_every_await(
     kind: type[Job], every: int, beside: Beside, tmp_path: Path, image: Path
 ) -> None:
-    async with job(kind, beside, tmp_path / "store", image) as work:
-        await work.prepare()
-
-        async def check(at: int) -> None:
-            await work.check(finished=True if at == 0 and not issubclass(kind, Destroy) else None)
+    async def cancel(where: Beside | None) -> None:
+        async with job(kind, where, tmp_path / "store", image) as work:
             await work.prepare()
 
-        report = await cancel_everywhere(work.attempt, check, every=every)
-    print(f"{kind.__name__}: cancelled at each {every}. await, {report}")
-    assert report.cancelled > report.suspensions // every // 2
+            async def check(at: int) -> None:
+                await work.check(
+                    finished=True if at == 0 and not issubclass(kind, Destroy) else None
+                )
+                await work.prepare()
+
+            report = await cancel_everywhere(work.attempt, check, every=every)
+        print(f"{kind.__name__}: cancelled at each {every}. await, {report}")
+        assert report.cancelled > report.suspensions // every // 2
+
+    play(cancel, beside, whole=every == 1)
 
 
 # -- every call fails once ---------------------------------------------------------------------------
@@ -593,7 +616,7 @@ async def fail_each(work: Job, way: str, step: int, caplog: pytest.LogCaptureFix
         ),
     ],
 )
-async def test_every_call_fails_once(
+def test_every_call_fails_once(
     kind: type[Job],
     way: str,
     step: int,
@@ -602,68 +625,26 @@ async def test_every_call_fails_once(
     image: Path,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    with caplog.at_level(logging.WARNING, "vimlib.session"):
-        async with job(kind, beside, tmp_path / "store", image) as work:
+    async def fail(where: Beside | None) -> None:
+        async with job(kind, where, tmp_path / "store", image) as work:
             outcomes = await fail_each(work, way, step, caplog)
-    print(
-        f"{kind.__name__}, {way}: {outcomes.calls} calls failed, ended in {outcomes.ended}; swept {outcomes.swept}"
-    )
-    assert outcomes.calls * step >= kind.fewest
+        print(
+            f"{kind.__name__}, {way}: {outcomes.calls} calls failed, ended in {outcomes.ended}; swept {outcomes.swept}"
+        )
+        assert outcomes.calls * step >= kind.fewest
+
+    with caplog.at_level(logging.WARNING, "vimlib.session"):
+        play(fail, beside, whole=step == 1)
 
 
 # -- cancelled again while it cleans up --------------------------------------------------------------
-
-
-async def cancelled_twice(work: Job, first: int, second: int) -> bool:
-    """Cancel at suspension `first` of the attempt, and again `second` suspensions later."""
-    loop = asyncio.get_running_loop()
-    seen = 0
-    target: asyncio.Task[None] | None = None
-
-    @types.coroutine
-    def drive(coro: Any) -> Generator[Any, Any, Any]:
-        nonlocal seen
-        error: BaseException | None = None
-        while True:
-            try:
-                waited = coro.throw(error) if error is not None else coro.send(None)
-            except StopIteration as stop:
-                return stop.value
-            error = None
-            seen += 1
-            if seen in (first, first + second) and target is not None and not target.done():
-                loop.call_soon(target.cancel)
-            try:
-                yield waited
-            except BaseException as exc:  # noqa: BLE001 - handed on into the coroutine
-                error = exc
-
-    def factory(loop: asyncio.AbstractEventLoop, coro: Any, **how: Any) -> asyncio.Task[Any]:
-        async def outer() -> Any:
-            return await drive(coro)
-
-        task = asyncio.Task(outer(), loop=loop, **how)
-        # One that is cancelled before its first step never drives what is inside.
-        task.add_done_callback(lambda _: coro.close())
-        return task
-
-    loop.set_task_factory(factory)
-    try:
-        target = loop.create_task(work.attempt())
-        await asyncio.wait([target])
-    finally:
-        loop.set_task_factory(None)
-    if not target.cancelled():
-        # It was over before the first.
-        assert target.exception() is None
-    return seen >= first + second
 
 
 @pytest.mark.parametrize("kind", [Spawn, Push])
 @pytest.mark.parametrize(
     ("first_step", "second_step"), [pytest.param(7, 5, id="many", marks=ALL.marks), pytest.param(67, 23, id="some")]
 )  # fmt: skip
-async def test_cancelled_again_while_it_cleans_up(
+def test_cancelled_again_while_it_cleans_up(
     kind: type[Job],
     first_step: int,
     second_step: int,
@@ -671,11 +652,15 @@ async def test_cancelled_again_while_it_cleans_up(
     tmp_path: Path,
     image: Path,
 ) -> None:
-    runs = 0
-    async with job(kind, beside, tmp_path / "store", image) as work:
-        for first in range(first_step, 180, first_step):
-            for second in range(1, 60, second_step):
-                runs += await cancelled_twice(work, first, second)
-                await work.check()
-    print(f"{kind.__name__}: cancelled twice in {runs} ways")
-    assert runs
+    async def cancel(where: Beside | None) -> None:
+        runs = 0
+        async with job(kind, where, tmp_path / "store", image) as work:
+            for first in range(first_step, 180, first_step):
+                for second in range(1, 60, second_step):
+                    _, seen = await cancelled_at(work.attempt, first, first + second)
+                    runs += seen >= first + second
+                    await work.check()
+        print(f"{kind.__name__}: cancelled twice in {runs} ways")
+        assert runs
+
+    play(cancel, beside, whole=first_step == 7)
