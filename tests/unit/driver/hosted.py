@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from msgspec.structs import replace
 
 import vimlib
+from tests.rig.certs import authority_file
 from tests.rig.login import connected
 from tests.rig.memory import Inline, LoopClock
 from vimdriver._config import DriverConfig
@@ -226,7 +227,9 @@ def glance(beside: Beside, *images: Any) -> Iterator[EmbeddedGlance]:
 
 @asynccontextmanager
 async def store(service: EmbeddedGlance, **settings: Any) -> AsyncIterator[Glance]:
-    async with HttpClient(stall_timeout=settings.pop("stall_timeout", PATIENCE)) as http:
+    # The service has no TLS.
+    stall = settings.pop("stall_timeout", PATIENCE)
+    async with HttpClient(ca=authority_file(), stall_timeout=stall) as http:
         yield Glance(http, service.url)
 
 

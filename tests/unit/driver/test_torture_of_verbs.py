@@ -71,7 +71,6 @@ class Ground:
             self.stage = stack.enter_context(staged(scenario, self._beside, folder))
         async with self.stage.driver() as driver:
             await self.stage.prepare(driver)
-        self.before = await self.facts()
         return self.stage
 
     async def close(self) -> None:
@@ -85,6 +84,8 @@ class Ground:
     async def learn(self) -> Counter[str]:
         """Run it undisturbed; return the calls that it makes."""
         stage = await self.fresh()
+        # Each fresh host is like the first one.
+        self.before = await self.facts()
         seen = len(stage.host.esx.call_log)
         await self.act()
         made = Counter(stage.host.methods()[seen:])
