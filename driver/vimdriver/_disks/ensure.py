@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from vimdriver._disks import record as records
+from vimdriver._disks.ensured import EnsuredDisk
 from vimdriver._disks.flat import FlatDisk
 from vimdriver._disks.hosted import HostedDisk
 from vimdriver._disks.imported import ImportedDisk, move_step
@@ -72,37 +73,13 @@ class DiskWish:
     record shows its image."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EnsuredDisk:
-    """A disk on a datastore, and the image that it was made from."""
-
-    path: DatastorePath
-    capacity: int | None = None
-    """Bytes; None where it was there, and has no record."""
-    bytes: int = 0
-    """Of the image."""
-    hash: str | None = None
-    """Of the image's bytes, lower-case hex."""
-    hash_algo: str | None = None
-    verified: bool = False
-    """The source has a hash, and the bytes matched it."""
-    stored_hash: str | None = None
-    """Of the disk's bytes as read back from the host; None unless that was asked for."""
-    stored_hash_algo: str | None = None
-    already_there: bool = False
-    manifest: bool | None = None
-    """Whether an OVA has a manifest, with which its files agree; None for other images, and where the
-    disk was there."""
-    way: Way | None = None
-    """How it came there; None where it was there."""
-
-
 async def ensure_disk(
     host: Host, source: ImageSource, wish: DiskWish, *, on_progress: Progress | None = None
 ) -> EnsuredDisk:
     """Make sure that an image is there as a disk, and return it.
 
-    In one process, those who want the same disk wait for the one that makes it. Two processes may
+    In one process, those who want the same disk wait for the one that makes it, and where its name stands for
+    its content they get it without a call. Two processes may
     both make it, under names of their own; one publishes its disk, the other finds that one.
 
     Cancelling undoes all: calls that have been sent run to their end first.
@@ -114,19 +91,28 @@ async def ensure_disk(
         JournalError: A step could not be written down, and was not begun.
         VimlibError: A step failed; all was undone, or a note names the objects that are left.
     """
-    async with turn(host.client.host, str(wish.target)):
-        info = await source.info()
+    async with turn(host.client.host, str(wish.target)) as mine:
+        if mine.disk is not None and wish.by_content:
+            return replace(mine.disk, already_there=True, manifest=None, way=None)
+        mine.disk = await _ensure(host, source, wish, on_progress)
+        return mine.disk
+
+
+async def _ensure(
+    host: Host, source: ImageSource, wish: DiskWish, on_progress: Progress | None
+) -> EnsuredDisk:
+    info = await source.info()
+    found = await _look(host, wish, source, info)
+    if isinstance(found, EnsuredDisk):
+        return found
+    try:
+        return await _make(host, source, info, wish, found, on_progress)
+    except FileConflictError:
+        # Another process was quicker.
         found = await _look(host, wish, source, info)
         if isinstance(found, EnsuredDisk):
             return found
-        try:
-            return await _make(host, source, info, wish, found, on_progress)
-        except FileConflictError:
-            # Another process was quicker.
-            found = await _look(host, wish, source, info)
-            if isinstance(found, EnsuredDisk):
-                return found
-            raise
+        raise
 
 
 class _Target(NamedTuple):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
-from vimdriver._disks.ensure import EnsuredDisk
+from vimdriver._disks.ensured import EnsuredDisk
 from vimdriver._disks.peek import read_hash
 from vimdriver._disks.turns import turn
 from vimdriver._images.hashing import DEFAULT_ALGORITHM, algorithm_name
@@ -42,18 +42,20 @@ async def ensure_file(
     (`by_content`). The folder must exist. Cancelling undoes all; a file that is just being renamed to
     its name stays. Raises as `ensure_disk`.
     """
-    async with turn(host.client.host, str(target)):
-        found = await _look(host, source, info, target, overwrite, by_content)
-        if found is not None:
-            return found
-        try:
-            return await _upload(host, source, info, target, overwrite, read_back, on_progress)
-        except FileConflictError:
-            if by_content:  # another process was quicker
-                found = await _look(host, source, info, target, overwrite, by_content)
-                if found is not None:
-                    return found
-            raise
+    async with turn(host.client.host, str(target)) as mine:
+        found = mine.disk if by_content else None
+        if found is None:
+            found = await _look(host, source, info, target, overwrite, by_content)
+        if found is None:
+            try:
+                found = await _upload(host, source, info, target, overwrite, read_back, on_progress)
+            except FileConflictError:
+                if by_content:  # another process was quicker
+                    found = await _look(host, source, info, target, overwrite, by_content)
+                if found is None:
+                    raise
+        mine.disk = found
+        return found
 
 
 async def _look(

@@ -25,6 +25,10 @@ class Turns(Generic[K]):
     def __len__(self) -> int:
         return len(self._queues)
 
+    def __contains__(self, key: object) -> bool:
+        """Return whether somebody works on `key`."""
+        return key in self._queues
+
     async def take(self, key: K, *, first: bool = False) -> bool:
         """Wait for the turn at `key`, which `give` ends; return whether somebody had it. Cancelling gives it up."""
         queue = self._queues.get(key)

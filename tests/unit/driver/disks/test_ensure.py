@@ -8,6 +8,7 @@ import hashlib
 import json
 import lzma
 import os
+from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -17,7 +18,8 @@ import pytest
 
 from tests.unit.driver.hosted import Beside, Hosted, glance, host_of, hosted, store
 from tests.unit.driver.images import foreign
-from vimdriver._disks.ensure import DiskWish, EnsuredDisk, ensure_disk
+from vimdriver._disks.ensure import DiskWish, ensure_disk
+from vimdriver._disks.ensured import EnsuredDisk
 from vimdriver._disks.manager import disk_manager
 from vimdriver._images.embedded import EmbeddedImage
 from vimdriver._images.local import LocalImages
@@ -30,7 +32,7 @@ from vimdriver.errors import (
 from vimlib import vim25
 from vimlib._datastore import DatastorePath
 from vimlib._progress import Progress
-from vimlib.errors import OutcomeUnknownError, UsageError
+from vimlib.errors import OutcomeUnknownError, UsageError, VimlibError
 
 TARGET = DatastorePath("datastore1", "images/fedora.vmdk")
 WAYS = ["nfc", "put"]
@@ -175,6 +177,43 @@ async def test_many_at_once_fetch_it_once(
         assert sum(seen.path.endswith("/file") for seen in service.seen) == 1
     assert [disk.already_there for disk in disks] == [False] + [True] * 5
     assert all(disk.verified for disk in disks)
+
+
+async def test_those_that_wait_for_a_content_get_it_without_a_call(
+    host: Hosted, holed: Path
+) -> None:
+    source = LocalImages().image(str(holed))
+    made: list[Counter[str]] = []
+    async with host.client() as client:
+        there = host_of(client)
+        for name, count in (("first", 1), ("one", 1), ("many", 6)):
+            wish = DiskWish(target=DatastorePath("datastore1", f"{name}.vmdk"), by_content=True)
+            seen = len(host.methods())
+            disks = await asyncio.gather(*(ensure_disk(there, source, wish) for _ in range(count)))
+            # How often a task is looked at is the host's business.
+            calls = host.methods()[seen:]
+            made.append(Counter(call for call in calls if not call.startswith("Retrieve")))
+    assert made[2] == made[1]
+    assert [disk.already_there for disk in disks] == [False] + [True] * 5
+    assert len({disk.capacity for disk in disks}) == 1
+
+
+async def test_one_that_waited_makes_the_disk_if_the_one_before_failed(
+    host: Hosted, holed: Path
+) -> None:
+    source = LocalImages().image(str(holed))
+    wish = DiskWish(target=TARGET, transfer="nfc", by_content=True)
+    host.esx.faults.add("ImportVApp", "fault", fault=vim25.SystemError(reason="on order"), nth=1)
+    async with host.client() as client:
+        there = host_of(client)
+        first, second, third = await asyncio.gather(
+            *(ensure_disk(there, source, wish) for _ in range(3)), return_exceptions=True
+        )
+    assert isinstance(first, VimlibError)
+    assert isinstance(second, EnsuredDisk)
+    assert isinstance(third, EnsuredDisk)
+    assert (second.already_there, third.already_there) == (False, True)
+    assert stored(host) == padded(holed)
 
 
 @pytest.mark.parametrize("way", WAYS)
