@@ -158,12 +158,7 @@ async def screenshot(host: Host, ref: str, *, foreign: bool = False) -> Plan[byt
         raise _not_running(ref, fault) from None
 
     async def delete(run: Run, path: str | None) -> None:
-        if path is None:
-            return
-        try:
-            await run.host.delete(DatastorePath.parse(path))
-        except VimlibError:
-            # Once more: its name does not show a sweep whose file it is.
+        if path is not None:
             await run.host.delete(DatastorePath.parse(path))
 
     async def download(run: Run) -> bytes:

@@ -279,8 +279,15 @@ class _Execution(Generic[T]):
             )
             if found is not None:
                 self.state[step] = found
+        made = None
         if step in self.state:
-            return await step.undo(self.state, self.state[step])
-        if step in self.open and step.probe is None:
-            return await step.undo(self.state, None)
-        return None
+            made = self.state[step]
+        elif step not in self.open or step.probe is not None:
+            return None
+        try:
+            return await step.undo(self.state, made)
+        except VimlibError:
+            if self.plan.keep:
+                raise
+            # What is temporary has to go for the verb to be done: once more.
+            return await step.undo(self.state, made)

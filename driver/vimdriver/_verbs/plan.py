@@ -89,7 +89,8 @@ class Plan(Generic[T]):
     result: Callable[[Run], Awaitable[T]]
     """Reads the verb's result from the host, or returns it from the run, before the steps are kept."""
     keep: bool = True
-    """False: the objects that the steps make are temporary, and are undone on success too."""
+    """False: the objects that the steps make are temporary, and are undone on success too; an undo that fails is
+    tried once more."""
     explain: Callable[[Host, VimlibError], Awaitable[VimlibError]] | None = None
     """Returns the error to raise for the one that ended the run, once all is undone."""
     stale: Callable[[VimlibError], bool] | None = None

@@ -115,6 +115,19 @@ async def test_the_export_ends_before_its_snapshot_is_removed(host: Hosted, hole
     assert not host.esx.machine("web").all_snapshots()
 
 
+async def test_a_refused_removal_of_its_snapshot_is_asked_for_again(
+    beside: Beside, host: Hosted, holed: Path
+) -> None:
+    busy = vim25.HostCommunication()
+    host.esx.faults.add("RemoveSnapshot_Task", "fault", fault=busy, nth=1)
+    with glance(beside) as service:
+        async with store(service) as images, host.driver(images) as driver:
+            await driver.spawn(spec(holed), source=_local(holed))
+            await driver.capture("web", "golden")
+    assert host.methods().count("RemoveSnapshot_Task") == 2
+    assert not host.esx.machine("web").all_snapshots()
+
+
 @pytest.mark.parametrize("size", [3072, 5120])
 async def test_a_copy_of_another_size_is_refused(host: Hosted, size: int) -> None:
     (host.folder / "copy-flat.vmdk").write_bytes(bytes(size))
