@@ -267,7 +267,7 @@ def _further(verb: AnyOp) -> Op:
     return Op(lambda s: verb.work(s.client), VERB, () if verb.setup is None else (verb.setup,))
 
 
-OPS |= {name: _further(verb) for name, verb in VERBS.items()}
+OPS = {name: _further(verb) for name, verb in VERBS.items()} | OPS
 CHOICES = [name for name, op in OPS.items() for _ in range(op.weight)]
 
 

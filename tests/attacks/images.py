@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from tests.fuzz.flows import Taken
 from vimdriver import ImageInfo
 
 
@@ -43,10 +44,11 @@ class Image:
         yield Body(await self.info(), self.data)
 
 
-class Images:
-    """A store of them."""
+class Images(Taken):
+    """A store of them, which also takes an image."""
 
     def __init__(self, **images: bytes) -> None:
+        super().__init__()
         self.images = images
 
     def image(self, ref: str) -> Image:

@@ -12,7 +12,8 @@ from tests.attacks.images import Images
 from tests.attacks.world import World
 from vimdriver import DriverConfig, ESXDriver
 
-Happened: TypeAlias = Literal["yes", "no", "part"]
+Happened: TypeAlias = Literal["yes", "no", "part", "both"]
+"""`both`: the host is after the operation as before it."""
 IMAGE = hashlib.shake_128(b"image").digest(64 << 10)
 CONFIG = DriverConfig(
     owner="attacks", task_seconds=20, cleanup_seconds=40, settle_seconds=2, concurrency=2
@@ -36,10 +37,12 @@ class Op:
     undoes: bool = False
     """Whether a failure is undone by the operation itself."""
     weight: int = 4
+    learn: Callable[[], object] = lambda: None
+    """Called once, outside a loop, before `happened` is."""
 
 
 def driver(client: vimlib.Client) -> ESXDriver:
-    return ESXDriver(client, Images(root=IMAGE), CONFIG)
+    return ESXDriver(client, Images(root=IMAGE, raw=IMAGE), CONFIG)
 
 
 def yes(holds: bool) -> Happened:

@@ -1,77 +1,128 @@
-"""The driver's further verbs, as operations: hardware, guests, copies, and the host itself."""
+"""Every verb of the driver that writes, as an operation: its row in `tests.unit.driver.scenarios`, disturbed.
+
+What a verb does to the host is learnt from an undisturbed run: the host is then as before it, as after it, or in part.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Any, Final
+import re
+from functools import cache
+from typing import Final
+
+import msgspec
 
 import vimlib
-from tests.attacks.ops import Happened, Op, driver, yes
-from tests.attacks.world import DATASTORE, World
-from vimdriver import GuestLogin
-from vimlib import vim25
+from tests.attacks.ops import Happened, Op, driver
+from tests.attacks.world import World, world
+from tests.rig.memory import run
+from tests.unit.driver.hosted import Here, Hosted
+from tests.unit.driver.scenarios import SCENARIOS, Stage, writing
+from vimdriver import ESXDriver, GuestLogin
 from vimlib._secret import Secret
+from vimlib.simulator._host.date_time import DateTimeSystem
 
+WRITING: Final = frozenset(writing() | {"guest_exec", "guest_upload", "sweep", "prune_cache"})
+"""Those of the registry, and the four that write without a plan."""
 LOGIN: Final = GuestLogin("root", Secret("of-the-guest"))
 DATA: Final = bytes(range(256)) * 8
-CARD, DISK = "Network adapter 1", "Hard disk 2"
+MADE: Final = (
+    "CreateVM_Task", "RegisterVM_Task", "CreateSnapshot_Task", "AddVirtualSwitch", "AddPortGroup", "CreateNasDatastore",
+)  # fmt: skip
+"""Calls that make something."""
+SETTINGS: Final = {
+    "HostServiceSystem": "serviceInfo",
+    "HostFirewallSystem": "firewallInfo",
+    "HostAutoStartManager": "config",
+    "OptionManager": "setting",
+    "Datastore": "name",
+}
+"""What is read of the simulator's objects, by their kinds."""
 
 
-def config_is(
-    test: Callable[[vim25.VirtualMachineConfigInfo], bool],
-) -> Callable[[World], Happened]:
-    """Return whether the configuration of vm-0 is as wanted."""
-    return lambda w: yes(test(w.esx.machine("vm-0").config))
+def stage(w: World, verb: str) -> Stage:
+    """Return the stage of a verb on this host."""
+    return Stage(SCENARIOS[verb], Hosted(w.esx, Here(), w.root), None)  # type: ignore[arg-type]
 
 
-def count(w: World, kind: type[Any]) -> int:
-    """Return the number of devices of a kind in vm-0."""
-    return sum(isinstance(it, kind) for it in w.esx.machine("vm-0").config.hardware.device)
+async def prepare(w: World, verb: str, made: ESXDriver) -> None:
+    """Bring the host into the state for a verb."""
+    await stage(w, verb).prepare(made)
 
 
-def has(kind: type[Any], number: int) -> Callable[[World], Happened]:
-    return lambda w: yes(count(w, kind) == number)
+RANDOM: Final = re.compile(r"0x[0-9a-f]+|[0-9a-f]{16,}|([0-9a-f]{2,8}[-: ]){4,}[0-9a-f]+")
 
 
-def before(*verbs: Callable[[Any], Awaitable[Any]]) -> Callable[[World], Awaitable[None]]:
-    """Run verbs undisturbed."""
+def whole(value: object) -> str:
+    """Return a value as text, without what is random; `repr` of the binding's types leaves out a part."""
+    return RANDOM.sub("*", msgspec.json.encode(value, enc_hook=repr).decode())
+
+
+def facts(w: World, verb: str) -> list[str]:
+    """Return all that verbs may change, without what is random."""
+    host, networks = w.esx.host, w.esx.networks
+    (clock,) = w.esx.registry.all(DateTimeSystem).values()
+    return [
+        repr(stage(w, verb).shape()),
+        # It starts a day after its boot, in another year.
+        whole((host.maintenance, host.booted.year, clock.servers)),
+        whole((networks.switches, networks.groups)),
+        *(
+            whole((one.name, one.config.hardware, one.question, one.typed))
+            for one in w.esx.machines.values()
+        ),
+        *(
+            whole(one.read(SETTINGS[kind]))
+            for (kind, _), one in w.esx.registry.objects.items()
+            if kind in SETTINGS
+        ),
+    ]
+
+
+@cache
+def learnt(verb: str) -> tuple[list[str], list[str]]:
+    """Return the host before and after a verb that nothing disturbs."""
+
+    async def learn() -> tuple[list[str], list[str]]:
+        async with world(vms=2) as w:
+            async with w.client() as client:
+                await prepare(w, verb, driver(client))
+            before = facts(w, verb)
+            async with w.client() as client:
+                await SCENARIOS[verb].act(driver(client))
+            await w.settle(200)
+            return before, facts(w, verb)
+
+    return run(learn())
+
+
+def operation(verb: str) -> Op:
+    """Return a verb as an operation."""
+
+    def happened(w: World) -> Happened:
+        (before, after), found = learnt(verb), facts(w, verb)
+        if before == after == found:
+            return "both"
+        return "yes" if found == after else "no" if found == before else "part"
 
     async def setup(w: World) -> None:
         async with w.client() as client:
-            for verb in verbs:
-                await verb(driver(client))
+            await prepare(w, verb, driver(client))
 
-    return setup
-
-
-def with_disk(d: Any) -> Awaitable[Any]:
-    return d.attach_disk("vm-0", size_gb=1, disk_type="thin", foreign=True)  # type: ignore[no-any-return]
-
-
-def a_clone(d: Any) -> Awaitable[Any]:
-    return d.clone("vm-0", "copy")  # type: ignore[no-any-return]
-
-
-def adopted(d: Any) -> Awaitable[Any]:
-    return d.adopt("vm-0", foreign=True)  # type: ignore[no-any-return]
-
-
-def resized(d: Any) -> Awaitable[Any]:
-    return d.resize("vm-0", cpus=2, foreign=True)  # type: ignore[no-any-return]
-
-
-def without_the_clone(d: Any) -> Awaitable[Any]:
-    return d.unregister("copy", foreign=True)  # type: ignore[no-any-return]
-
-
-def a_switch(d: Any) -> Awaitable[Any]:
-    return d.create_switch("lab")  # type: ignore[no-any-return]
+    return Op(
+        lambda c: SCENARIOS[verb].act(driver(c)),
+        happened,
+        setup=setup,
+        once=MADE,
+        undoes=True,
+        learn=lambda: learnt(verb),
+    )
 
 
 async def a_guest(w: World) -> None:
     w.esx.set_guest("vm-0", tools=True, accounts={LOGIN.username: LOGIN.password.reveal()})
     w.esx.guest("vm-0").script("/opt/job", exit_code=0, stdout="out")
-    await before(lambda d: d.power_on("vm-0", foreign=True))(w)
+    async with w.client() as client:
+        await driver(client).power_on("vm-0", foreign=True)
 
 
 async def _exec(client: vimlib.Client) -> bytes:
@@ -86,96 +137,7 @@ async def _upload_and_read(client: vimlib.Client) -> bytes:
     return await driver(client).guest_download("vm-0", LOGIN, "/tmp/up.bin")
 
 
-def whole_copy(w: World) -> Happened:
-    there, files = "copy" in w.machines(), [n for n in w.files() if n.startswith("copy")]
-    if not there and not files:
-        return "no"
-    return "yes" if there and any(n.endswith(".vmdk") for n in files) else "part"
-
-
-def disk_files(w: World) -> int:
-    return sum(n.startswith("vm-0/") and n.endswith("-flat.vmdk") for n in w.files())
-
-
-VERBS: dict[str, Op] = {
-    "annotate": Op(
-        lambda c: driver(c).annotate("vm-0", "noted", foreign=True),
-        config_is(lambda it: it.annotation == "noted"),
-    ),
-    "rename": Op(
-        lambda c: driver(c).rename("vm-0", "other", foreign=True),
-        lambda w: yes("other" in w.machines() and "vm-0" not in w.machines()),
-    ),
-    "change_hardware": Op(
-        lambda c: driver(c).change_hardware("vm-0", cpus=2, foreign=True),
-        config_is(lambda it: it.hardware.numCPU == 2),
-    ),
-    "adopt": Op(
-        lambda c: driver(c).adopt("vm-0", foreign=True),
-        config_is(lambda it: any("owner" in option.key for option in it.extraConfig)),
-    ),
-    "attach_disk": Op(lambda c: with_disk(driver(c)), has(vim25.VirtualDisk, 2), undoes=True),
-    "grow_disk": Op(
-        lambda c: driver(c).grow_disk("vm-0", DISK, 2, foreign=True),
-        config_is(
-            lambda it: any(getattr(d, "capacityInKB", 0) == 2 << 20 for d in it.hardware.device)
-        ),
-        setup=before(with_disk),
-    ),
-    "detach_disk": Op(
-        lambda c: driver(c).detach_disk("vm-0", DISK, delete=True, foreign=True),
-        lambda w: yes(count(w, vim25.VirtualDisk) == 1),
-        setup=before(with_disk),
-    ),
-    "attach_interface": Op(
-        lambda c: driver(c).attach_interface("vm-0", "VM Network", foreign=True),
-        has(vim25.VirtualEthernetCard, 2),
-        undoes=True,
-    ),
-    "detach_interface": Op(
-        lambda c: driver(c).detach_interface("vm-0", CARD, foreign=True),
-        has(vim25.VirtualEthernetCard, 0),
-    ),
-    "clone": Op(
-        lambda c: a_clone(driver(c)), whole_copy, once=("CreateVM_Task",), undoes=True, weight=6
-    ),
-    "unregister": Op(
-        lambda c: without_the_clone(driver(c)),
-        lambda w: yes("copy" not in w.machines()),
-        setup=before(a_clone),
-    ),
-    "register": Op(
-        lambda c: driver(c).register(f"[{DATASTORE}] copy/copy.vmx"),
-        lambda w: yes("copy" in w.machines()),
-        setup=before(a_clone, without_the_clone),
-        once=("RegisterVM_Task",),
-    ),
-    "resize": Op(
-        lambda c: resized(driver(c)),
-        config_is(lambda it: it.hardware.numCPU == 2),
-        setup=before(adopted),
-    ),
-    "revert_resize": Op(
-        lambda c: driver(c).revert_resize("vm-0", foreign=True),
-        config_is(lambda it: it.hardware.numCPU == 1),
-        setup=before(adopted, resized),
-    ),
-    "create_switch": Op(
-        lambda c: a_switch(driver(c)),
-        lambda w: yes("lab" in w.esx.networks.switches),
-        once=("AddVirtualSwitch",),
-    ),
-    "remove_switch": Op(
-        lambda c: driver(c).remove_switch("lab"),
-        lambda w: yes("lab" not in w.esx.networks.switches),
-        setup=before(a_switch),
-    ),
-    "set_mtu": Op(
-        lambda c: driver(c).set_mtu("vSwitch0", 9000),
-        lambda w: yes(w.esx.networks.switches["vSwitch0"].mtu == 9000),
-    ),
-    "guest_exec": Op(
-        _exec, expected=b"out", setup=a_guest, once=("StartProgramInGuest",), weight=6
-    ),
-    "guest_upload": Op(_upload_and_read, expected=DATA, setup=a_guest, weight=6),
+VERBS: dict[str, Op] = {verb: operation(verb) for verb in sorted(WRITING)} | {
+    "guest_exec": Op(_exec, expected=b"out", setup=a_guest, once=("StartProgramInGuest",)),
+    "guest_upload": Op(_upload_and_read, expected=DATA, setup=a_guest),
 }

@@ -108,8 +108,10 @@ async def world(*, seed: int = 0, password: str = PASSWORD, **how: Any) -> Async
     clock = LoopClock()
     with in_memory_folder() as folder:
         (folder / "ds").mkdir()
+        (folder / "export").mkdir()
         esx = ESXHost(
             datastores={DATASTORE: folder / "ds"},
+            exports={"filer:/a": folder / "export"},
             password=password,
             clock=clock,
             seed=seed,
