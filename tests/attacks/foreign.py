@@ -27,9 +27,11 @@ from tests.attacks.images import Images
 from tests.attacks.lies import FAULTS, TASKS, faults
 from tests.attacks.ops import IMAGE
 from tests.attacks.proxy import Act, Turn
+from tests.attacks.verbs import WRITING, prepare
 from tests.attacks.world import DATASTORE, World, world
 from tests.fuzz.flows import Taken
 from tests.rig.memory import run
+from tests.unit.driver.scenarios import SCENARIOS, VM
 from vimdriver import DriverConfig, ESXDriver, InstanceSpec, NICSpec, push_images
 from vimlib import vim25
 from vimlib.errors import VimlibError
@@ -69,13 +71,18 @@ class Others:
     tasks: list[vim25.Task[Any]] = field(default_factory=list)
     session: str = ""
 
-    async def begin(self) -> None:
-        """Record what is there before we come."""
+    async def begin(self, but: tuple[str, ...] = ()) -> None:
+        """Record what is there before we come, but for what we get: a machine, its files, a port group."""
         self.session = await self._session()
         for machine in self.world.esx.machines.values():
-            self.machines[machine.moid] = _machine(machine)
-        self.files |= self.world.files()
-        self.groups |= self.world.port_groups()
+            if machine.name not in but:
+                self.machines[machine.moid] = _machine(machine)
+        for path, digest in self.world.files().items():
+            if path.partition("/")[0] not in but:
+                self.files[path] = digest
+        for name, group in self.world.port_groups().items():
+            if name not in but:
+                self.groups[name] = group
 
     async def _session(self) -> str:
         manager = self.client.content.sessionManager
@@ -234,14 +241,14 @@ def note_alike() -> Placement:
     return place
 
 
-async def their_group(o: Others, name: str = "v-77") -> None:
-    """Make a port group of the name that we use."""
+async def their_group(o: Others, name: str = "v-77", switch: str = "vSwitch0") -> None:
+    """Make a port group, of the name that we use."""
     vlan = o.case.rng.choice((77, 77, 78))
     system = await _network_system(o.client)
     group = vim25.HostPortGroupSpec(
-        name=name, vlanId=vlan, vswitchName="vSwitch0", policy=vim25.HostNetworkPolicy()
+        name=name, vlanId=vlan, vswitchName=switch, policy=vim25.HostNetworkPolicy()
     )
-    with suppress(vim25.AlreadyExists):
+    with suppress(vim25.AlreadyExists, vim25.NotFound):
         await system.AddPortGroup(group)
         o.groups[name] = o.world.port_groups()[name]
         o.case.tell(f"others: port group {name} {vlan}")
@@ -292,20 +299,20 @@ async def near_machine(o: Others) -> None:
     await _create(o, name, f"[{DATASTORE}]")
 
 
-async def machine_in_folder(o: Others) -> None:
+async def machine_in_folder(o: Others, folder: str = "web") -> None:
     """Register a machine whose configuration is in our folder."""
-    (o.world.root / "web").mkdir(exist_ok=True)
-    await _create(o, "lodger", f"[{DATASTORE}] web/lodger.vmx")
+    (o.world.root / folder).mkdir(exist_ok=True)
+    await _create(o, "lodger", f"[{DATASTORE}] {folder}/lodger.vmx")
 
 
-async def machine_with_iso(o: Others) -> None:
+async def machine_with_iso(o: Others, folder: str = "web") -> None:
     """Let a machine of others use a file in our folder."""
-    o.put("web/install.iso", b"precious iso")
+    o.put(f"{folder}/install.iso", b"precious iso")
     cdrom = vim25.VirtualCdrom(
         key=-2,
         controllerKey=-1,
         unitNumber=0,
-        backing=vim25.VirtualCdromIsoBackingInfo(fileName=f"[{DATASTORE}] web/install.iso"),
+        backing=vim25.VirtualCdromIsoBackingInfo(fileName=f"[{DATASTORE}] {folder}/install.iso"),
     )
     await _create(
         o, "reader", f"[{DATASTORE}] reader", vim25.VirtualIDEController(key=-1, busNumber=0), cdrom
@@ -342,11 +349,13 @@ async def their_instance(o: Others) -> None:
         o.case.tell(f"others: instance {name} {vlan}")
 
 
-async def their_snapshot(o: Others) -> None:
+async def their_snapshot(
+    o: Others, of: str = "web", names: tuple[str, ...] = ("before", "Before", "before ")
+) -> None:
     """Make a snapshot of our machine under the name that we use."""
     for machine in tuple(o.world.esx.machines.values()):
-        if machine.name == "web":
-            name = o.case.rng.choice(("before", "Before", "before "))
+        if machine.name == of:
+            name = o.case.rng.choice(names)
             known = {s.number for s in machine.all_snapshots()}
             vm = o.client.bind(vim25.VirtualMachine(machine.moid))
             begin = partial(vm.CreateSnapshot_Task, name, memory=False, quiesce=False)
@@ -394,6 +403,12 @@ PLACEMENTS: dict[str, tuple[Placement, ...]] = {
         their_group, their_group, near_group, user_of_group, user_of_group, their_instance, note_alike(), note_alike(),
     ),
     "snapshot": (their_snapshot, their_snapshot, their_snapshot, their_task, near_machine),
+    "verb": (
+        file_in(VM, *(name.replace("web", VM) for name in FOLDER_FILES)), file_in("vimlib-cache", "notes.txt", "x.vmdk"),
+        partial(machine_in_folder, folder=VM), partial(machine_with_iso, folder=VM), their_group, near_group,
+        partial(their_group, name="on-lab", switch="lab"), partial(their_snapshot, of=VM, names=("one", "One", "two")),
+        partial(_create, name="lodger", path="[nas]"), their_instance, temporary_alike(), note_alike(),
+    ),
 }  # fmt: skip
 
 
@@ -469,8 +484,20 @@ async def _capture(p: Ours, case: Case) -> Any:
     return await p.driver.capture("web", "taken", target=Taken())
 
 
+LEFT_OUT = {
+    "reboot_host": "with force, it ends everybody's session and stops everybody's machines: that is the order",
+    "shutdown_host": "the same",
+}
+"""Verbs that are not attacked, and why."""
+
+
+def _verb(name: str) -> Callable[[Ours, Case], Awaitable[Any]]:
+    return lambda p, case: SCENARIOS[name].act(p.driver)
+
+
 WORKFLOWS: dict[str, tuple[str, tuple[str, ...], Callable[[Ours, Case], Awaitable[Any]]]] = {
     # name: placements, what is made undisturbed before, work
+    **{verb: ("verb", (verb,), _verb(verb)) for verb in sorted(WRITING - LEFT_OUT.keys())},
     "spawn": ("spawn", (), _spawn),
     "destroy": ("destroy", ("web",), _destroy),
     "push": ("push", (), _push),
@@ -489,9 +516,11 @@ async def _prepare(w: World, what: tuple[str, ...], journal: Path) -> None:
     for each in what:
         async with (
             w.client() as client,
-            ESXDriver(client, Images(root=IMAGE), config(journal=journal)) as driver,
+            ESXDriver(client, Images(root=IMAGE, raw=IMAGE), config(journal=journal)) as driver,
         ):
-            if each == "web":
+            if each in WRITING:
+                await prepare(w, each, driver)
+            elif each == "web":
                 await driver.spawn(spec(uuid=UUID))
             else:
                 await driver.ensure_vlan(each, 77)
@@ -528,7 +557,11 @@ async def disturbed(case: Case) -> None:
     async with AsyncExitStack() as stack:
         w = await stack.enter_async_context(world(vms=2))
         journal = w.folder / "journal"
-        others = await _others(stack, w, case)
+        # A verb works on a machine that it adopts, and one on a port group that is there.
+        ours: tuple[str, ...] = (VM,) if placements == "verb" else ()
+        if name == "set_port_group":
+            ours += ("VM Network",)
+        others = await _others(stack, w, case, ours)
         await _prepare(w, before, journal)
         await _place(others, placements, rng.choice((0, 0, 1, 2, 3)))
         times: dict[str, int] = {}
@@ -575,7 +608,7 @@ async def disturbed(case: Case) -> None:
         async def process() -> None:
             async with (
                 w.client() as client,
-                ESXDriver(client, Images(root=IMAGE), config(journal=journal)) as driver,
+                ESXDriver(client, Images(root=IMAGE, raw=IMAGE), config(journal=journal)) as driver,
             ):
                 await work(Ours(w, client, driver), case)
 
@@ -600,11 +633,13 @@ async def disturbed(case: Case) -> None:
         w.esx.faults.release_task("Rename_Task")
 
 
-async def _others(stack: AsyncExitStack, w: World, case: Case) -> Others:
+async def _others(
+    stack: AsyncExitStack, w: World, case: Case, ours: tuple[str, ...] = ()
+) -> Others:
     direct: Any = SimpleNamespace(port=w.esx.port)
     client = await stack.enter_async_context(w.client(direct, keepalive=None))
     others = Others(w, client, case)
-    await others.begin()
+    await others.begin(but=ours)
     return others
 
 
@@ -624,7 +659,7 @@ async def _sweep(case: Case, w: World, journal: Path, times: dict[str, int]) -> 
     with suppress(VimlibError):
         async with (
             w.client() as client,
-            ESXDriver(client, Images(root=IMAGE), config(journal=journal)) as driver,
+            ESXDriver(client, Images(root=IMAGE, raw=IMAGE), config(journal=journal)) as driver,
         ):
             report = await driver.sweep(older_than=older)
             for item in report.items:
