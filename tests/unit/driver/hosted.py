@@ -226,6 +226,17 @@ def glance(beside: Beside, *images: Any) -> Iterator[EmbeddedGlance]:
 
 
 @asynccontextmanager
+async def glance_at(beside: Beside | None, *images: Any) -> AsyncIterator[EmbeddedGlance]:
+    """Run an image service in the thread `beside`, or, with None, on the caller's own loop."""
+    if beside is None:
+        async with EmbeddedGlance(images) as found:
+            yield found
+    else:
+        with glance(beside, *images) as found:
+            yield found
+
+
+@asynccontextmanager
 async def store(service: EmbeddedGlance, **settings: Any) -> AsyncIterator[Glance]:
     # The service has no TLS.
     stall = settings.pop("stall_timeout", PATIENCE)

@@ -26,7 +26,7 @@ from tests.unit.driver.hosted import (
     Beside,
     Hosted,
     State,
-    glance,
+    glance_at,
     hosted,
     hosted_in_memory,
     spec,
@@ -459,13 +459,12 @@ async def job(
     more = (folder.with_name(f"{folder.name}-{number}") for number in range(kind.others))
     folders = [folder, *more]
     async with leakcheck(), AsyncExitStack() as stack:
-        enter, enter_async = stack.enter_context, stack.enter_async_context
+        images = await stack.enter_async_context(glance_at(beside, raw, stream))
         if beside is None:
-            images = await enter_async(EmbeddedGlance([raw, stream]))
-            hosts = [await enter_async(hosted_in_memory(each)) for each in folders]
+            enter = stack.enter_async_context
+            hosts = [await enter(hosted_in_memory(each)) for each in folders]
         else:
-            images = enter(glance(beside, raw, stream))
-            hosts = [enter(hosted(beside, each)) for each in folders]
+            hosts = [stack.enter_context(hosted(beside, each)) for each in folders]
         host, *others = hosts
         yield kind(host, image, images, others)
 
