@@ -160,6 +160,7 @@ class ESXDriver:
     reboot = power.reboot
     suspend = power.suspend
     resume = power.resume
+    send_nmi = power.send_nmi
     capture = capture.capture
     export = exporting.export
     import_instance = exporting.import_instance

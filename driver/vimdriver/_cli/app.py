@@ -54,6 +54,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "instance reboot": ("verbs:reboot", "Reboot the guest."),
     "instance suspend": ("verbs:suspend", "Suspend a machine to disk."),
     "instance resume": ("verbs:resume", "Resume a suspended machine."),
+    "instance send-nmi": ("verbs:send_nmi", "Send a machine a non-maskable interrupt."),
     "instance snapshot": ("verbs:snapshot", "Take a snapshot of a machine."),
     "instance snapshots": ("verbs:snapshots", "List a machine's snapshots."),
     "instance revert": ("verbs:revert_snapshot", "Revert a machine to a snapshot."),

@@ -269,6 +269,31 @@ async def shutdown(
     return Plan(f"shut down {ref}", steps, _changed(vm, wait, "guest_shutdown", otherwise))
 
 
+@verb
+async def send_nmi(host: Host, ref: str, *, foreign: bool = False) -> Plan[Instance]:
+    """Send a running machine a non-maskable interrupt (`SendNMI`, since API 6.0).
+
+    Its guest decides what to do with it; many write a crash dump and restart. Cancelling waits for the
+    call.
+
+    Args:
+        ref: uuid, name or moref's value.
+        foreign: Act on a machine of another owner too.
+
+    Raises:
+        NotFoundError: The machine does not exist.
+        ForeignInstanceError: Another made the machine, and `foreign` is false.
+        InstanceStateError: It is not running.
+        VersionError: The API of the host is older than 6.0.
+    """
+    vm, _ = await _gather(host, ref, _ON, foreign=foreign)
+    # Whether it was sent cannot be read: an answer that is lost is an unknown outcome.
+    send = Step[None](
+        title="send a non-maskable interrupt (SendNMI)", call=lambda run: vm.SendNMI()
+    )
+    return Plan(f"send {ref} a non-maskable interrupt", (send,), reads(vm))
+
+
 def _ask_step(
     title: str, call: Callable[[], Awaitable[None]], error: GuestToolsError | None
 ) -> Step[bool]:

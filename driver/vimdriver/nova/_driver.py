@@ -382,6 +382,10 @@ class ESXNovaDriver(HostAccess):
 
         self._on(instance, again, context, states=exception.InstanceRebootFailure)
 
+    def trigger_crash_dump(self, instance: Any) -> None:
+        """Send a machine a non-maskable interrupt; its guest decides whether it writes a dump."""
+        self._on(instance, lambda esx: esx.send_nmi(instance.uuid))
+
     def suspend(self, context: Any, instance: Any) -> None:
         """Suspend a machine to disk."""
         self._on(

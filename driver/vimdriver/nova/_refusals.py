@@ -23,10 +23,6 @@ class Refusals(driver.ComputeDriver):  # type: ignore[misc]  # nova has no annot
         """Refuse; see `pause`."""
         raise NotImplementedError(_NO_PAUSE)
 
-    def trigger_crash_dump(self, instance: Any) -> NoReturn:
-        """Refuse: a non-maskable interrupt is not in the API of the host."""
-        raise NotImplementedError("crash dumps are not supported by the ESX driver")
-
     def live_migration(self, *args: Any, **given: Any) -> NoReturn:
         """Refuse: it needs a vCenter."""
         raise NotImplementedError(_NO_LIVE_MIGRATION)

@@ -41,6 +41,7 @@ WRITES: dict[str, Act] = {
     "reboot": lambda d, r, **f: d.reboot(r, **f),
     "suspend": lambda d, r, **f: d.suspend(r, **f),
     "resume": lambda d, r, **f: d.resume(r, **f),
+    "send_nmi": lambda d, r, **f: d.send_nmi(r, **f),
     "capture": lambda d, r, **f: d.capture(r, "image", target=Target(), **f),
     "export": lambda d, r, **f: d.export(r, Path("/dev/null/a.raw"), **f),
     "snapshot": lambda d, r, **f: d.snapshot(r, "one", **f),

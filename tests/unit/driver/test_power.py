@@ -47,6 +47,9 @@ VERBS = {
     ("resume", "suspended"): ("poweredOn", ["PowerOnVM_Task"]),
     ("resume", "poweredOn"): (None, []),
     ("resume", "poweredOff"): (None, []),
+    ("send_nmi", "poweredOn"): ("poweredOn", []),
+    ("send_nmi", "poweredOff"): (None, []),
+    ("send_nmi", "suspended"): (None, []),
     ("reboot", "poweredOff"): (None, []),
     ("reboot", "suspended"): (None, []),
     ("shutdown", "poweredOff"): ("poweredOff", []),
@@ -112,6 +115,20 @@ async def test_whether_a_reset_ran_cannot_be_read(host: Hosted, driver: ESXDrive
     with pytest.raises(OutcomeUnknownError):
         await driver.reboot("vm-0", soft=False)
     assert len(host.esx.calls("ResetVM_Task")) == 1
+
+
+async def test_an_interrupt_is_sent_once_and_the_host_logs_it(
+    host: Hosted, driver: ESXDriver
+) -> None:
+    await driver.power_on("vm-0")
+    await driver.send_nmi("vm-0")
+    assert len(host.esx.calls("SendNMI")) == 1
+    machine = host.esx.machine("vm-0")
+    assert "sent an NMI" in (machine.store.local(machine.folder) / "vmware.log").read_text()
+    host.esx.faults.add("SendNMI", "lose")
+    with pytest.raises(OutcomeUnknownError):
+        await driver.send_nmi("vm-0")
+    assert len(host.esx.calls("SendNMI")) == 2
 
 
 @pytest.mark.parametrize(

@@ -31,6 +31,7 @@ VirtualMachine.Interact.PowerOff PowerOffVM_Task ShutdownGuest TerminateVM
 VirtualMachine.Interact.Suspend SuspendVM_Task StandbyGuest
 VirtualMachine.Interact.Reset ResetVM_Task RebootGuest
 VirtualMachine.Interact.AnswerQuestion AnswerVM
+VirtualMachine.Interact.GuestControl SendNMI
 VirtualMachine.Interact.ConsoleInteract AcquireMksTicket AcquireTicket
 VirtualMachine.Interact.CreateScreenshot CreateScreenshot_Task
 VirtualMachine.Interact.ToolsInstall MountToolsInstaller UnmountToolsInstaller UpgradeTools_Task

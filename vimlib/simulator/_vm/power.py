@@ -1,4 +1,4 @@
-"""Power on, off, suspend, reset; shutdown and reboot of guests; questions of machines."""
+"""Power on, off, suspend, reset, interrupt; shutdown and reboot of guests; questions of machines."""
 
 from __future__ import annotations
 
@@ -81,7 +81,10 @@ async def power_on(machine: VirtualMachine) -> None:
     hold_files(machine)
     try:
         await machine.store.work(
-            _boot_files, machine, touched=[f"{machine.folder}/vmware.log".lstrip("/")]
+            _log,
+            machine,
+            f"powered on {machine.name}",
+            touched=[f"{machine.folder}/vmware.log".lstrip("/")],
         )
     except BaseException:
         free_files(machine)
@@ -93,10 +96,10 @@ async def power_on(machine: VirtualMachine) -> None:
         machine.changed("guest", "summary", "guestHeartbeatStatus")
 
 
-def _boot_files(machine: VirtualMachine) -> None:
+def _log(machine: VirtualMachine, text: str) -> None:
     folder = machine.store.local(machine.folder)
     with folder.joinpath("vmware.log").open("a", encoding="utf-8") as log:
-        log.write(f"{machine.registry.clock.now().isoformat()} vmx: powered on {machine.name}\n")
+        log.write(f"{machine.registry.clock.now().isoformat()} vmx: {text}\n")
 
 
 async def _absent_images(machine: VirtualMachine) -> frozenset[int]:
@@ -310,6 +313,16 @@ def reboot_guest(machine: VirtualMachine, call: Call) -> None:
             machine.changed("runtime", "guest", "summary", "guestHeartbeatStatus")
 
     registry.spawn(later(), f"simulated reboot of {machine.moid}")
+
+
+@handles(VirtualMachine, "SendNMI")
+async def send_nmi(machine: VirtualMachine, call: Call) -> None:
+    """Send a non-maskable interrupt, which no simulated guest reacts to; the machine's log has it."""
+    machine.registry.require_licence()
+    require_power(machine, "poweredOn")
+    await machine.store.work(
+        _log, machine, "sent an NMI", touched=[f"{machine.folder}/vmware.log".lstrip("/")]
+    )
 
 
 async def wait_for_answer(machine: VirtualMachine) -> None:
