@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import re
 import time
 import urllib.error
@@ -176,7 +177,7 @@ def until(holds: Callable[[], Any], what: str, *, pause: float = 0.5) -> Any:
 
 
 class Steps:
-    """Steps that are printed with their durations; one that fails is kept, and the others still run."""
+    """Steps, printed with duration and load (of a minute); one that fails is kept, the others still run."""
 
     def __init__(self) -> None:
         self.failed: list[str] = []
@@ -190,7 +191,8 @@ class Steps:
         except (AssertionError, PeerError, OSError) as error:
             self.failed.append(name)
             result = f"  FAILED: {str(error)[:300]}"
-        print(f"{name:60} {time.monotonic() - began:6.1f} s{result}", flush=True)
+        took, load = time.monotonic() - began, os.getloadavg()[0]
+        print(f"{name:60} {took:6.1f} s, load {load:4.1f}{result}", flush=True)
 
 
 def left(esx: dict[str, str]) -> tuple[set[str], set[str]]:

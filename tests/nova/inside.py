@@ -126,6 +126,8 @@ class Row:
     """One test."""
 
     name: str
+    ours: bool = False
+    """It is not one of nova's cases."""
     outcome: str = "passed"
     why: str = ""
     """One line."""
@@ -174,7 +176,11 @@ class Result(unittest.TextTestResult):
 
     def stopTest(self, test: Any) -> None:  # noqa: N802
         super().stopTest(test)
-        row = Row(test.id().rpartition(".")[2], calls=getattr(test, "_host_calls", 0))
+        name = test.id().rpartition(".")[2]
+        theirs = any(
+            hasattr(base, name) for base in type(test).__mro__ if base.__module__ != "__main__"
+        )
+        row = Row(name, not theirs, calls=getattr(test, "_host_calls", 0))
         row.seconds = time.monotonic() - self._began
         wrong = [text for case, text in (*self.failures, *self.errors) if case is test]
         skipped = [text for case, text in self.skipped if case is test]

@@ -40,4 +40,4 @@ def nova_environment() -> Path:
     with tempfile.TemporaryDirectory() as name:
         others = Path(name) / "constraints.txt"
         others.write_text("".join(line for line in lines if not line.startswith("nova==")))
-        return environment("nova", *REQUIREMENTS, constraints=others)
+        return environment("lts-nova", *REQUIREMENTS, constraints=others)
