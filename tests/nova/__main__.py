@@ -148,7 +148,7 @@ def run(
         print(f"{row['name']:50} {row['outcome']:16} {figures}  {row['why'][:60]}")
     unexplained = []
     for row in rows:
-        if row["ours"] or row["exercised"]:
+        if row["ours"] or row["exercised"] or row["outcome"] == "failed":
             continue
         why = REASONS.get(row["name"])
         print(f"not exercised: {row['name']:42} {why or 'no reason is known'}")

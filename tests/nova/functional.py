@@ -7,7 +7,6 @@ from __future__ import annotations
 import sys
 import tempfile
 import unittest
-from importlib.metadata import version
 from typing import Any
 from unittest import mock
 
@@ -23,10 +22,8 @@ from vimdriver.nova._loading import name_module
 name_module()
 
 STAGE = Stage.read()
-# Seconds for a build that a test leaves behind, and for the undoing of one; seldom more than two. Nova 34
-# waits for the builds that run, earlier ones just sleep as long.
-OLD = int(version("nova").partition(".")[0]) < 34
-SHUTDOWN = 0 if OLD else 120
+# Seconds for a build that a test leaves behind, and for the undoing of one; seldom more than two.
+SHUTDOWN = 120
 # Times that a server is waited for as long as nova's own tests do.
 PATIENCE = 12
 _FAKE = "nova.virt.fake.FakeDriver."
@@ -39,13 +36,6 @@ class WithESX:
 
     def setUp(self: Any) -> None:
         keep_in_glance(self, STAGE.glance)
-        if OLD:
-            # It looks for the test case among the parents of a greenlet, which a thread does not have;
-            # later releases skip that for threads.
-            name = (
-                "nova.tests.fixtures.notifications.FakeVersionedNotifier._get_sender_test_case_id"
-            )
-            self.stub_out(name, staticmethod(self.id))
         super().setUp()  # type: ignore[misc]
 
     def _setup_services(self: Any) -> None:
