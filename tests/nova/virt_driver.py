@@ -121,6 +121,8 @@ class ESXConnectionTestCase(test_virt_drivers._VirtDriverTestCase, test.TestCase
         assert self._service() == (False, None)
         self.connection._react(HostAway("n", "no route"))
         assert self._service() == (True, "AUTO: no route")
+        self.connection._react(HostAway("n", "wrong pin"))
+        assert self._service() == (True, "AUTO: wrong pin")
         self.connection._react(HostBack("n"))
         assert self._service() == (False, None)
 

@@ -760,11 +760,15 @@ class ESXNovaDriver(HostAccess):
         except exception.ComputeHostNotFound:
             return  # the first start: nova registers the service later
         ours = operator or (service.disabled_reason or "").startswith(_AUTO)
-        if service.disabled is not enabled or (service.disabled and not ours):
+        if service.disabled and not ours:
             return
-        service.disabled = not enabled
-        service.disabled_reason = None if enabled else why[:255]
+        moved, shown = service.disabled is enabled, None if enabled else why[:255]
+        if not moved and service.disabled_reason == shown:
+            return
+        service.disabled, service.disabled_reason = not enabled, shown
         service.save()
+        if not moved:
+            return  # a later reason: an operator reads the present one
         with suppress(exception.ComputeHostNotFound):
             for found in objects.ComputeNodeList.get_all_by_host(admin, CONF.host):
                 self.virtapi.update_compute_provider_status(admin, found.uuid, enabled=enabled)
