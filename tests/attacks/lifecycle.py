@@ -256,6 +256,8 @@ class Stage:
     """Files that there were before."""
     kept: set[str] = field(default_factory=set)
     """Files of disks that were detached to be kept."""
+    formers: set[str] = field(default_factory=set)
+    """Former root disks that a resize keeps, since they are linked to an image."""
     refused: list[VimlibError] = field(default_factory=list)
     """Errors in which verbs ended."""
     expired: bool = False
@@ -271,14 +273,16 @@ class Stage:
         """Return the machines of all our uuids."""
         return [one for uuid in UUIDS for one in self.machines(uuid)]
 
-    def check_single(self) -> None:
-        """Raise `AssertionError` if a uuid has two machines."""
+    def look(self) -> None:
+        """Raise `AssertionError` if a uuid has two machines, and note the former disks that stay."""
+        pending = [found for one in self.own() if (found := _pending(one)) is not None]
+        self.formers |= {one.former for one in pending if one.keeps_former}
         counts = Counter(one.config.instanceUuid for one in self.world.esx.machines.values())
         assert all(count == 1 for count in counts.values()), counts
 
     async def check(self) -> None:
         """Raise `AssertionError` if anything of others is not as it was."""
-        self.check_single()
+        self.look()
         if (
             self.expired
         ):  # by the host, so their session ended too; this property is read without one
@@ -317,14 +321,14 @@ class Stage:
             return ACTS.get(disturbance.kind) if hit and disturbance is not None else None
 
         async def on_turn(turn: Turn) -> None:
-            self.check_single()
+            self.look()
             if second is not None and len(tasks) == 1 and number() >= at:
                 begin(other, second)
             if disturbance is not None and number() == disturbance.at:
                 self._strike(process, main, disturbance)
 
         async def only_look(turn: Turn) -> None:
-            self.check_single()
+            self.look()
 
         if disturbance is not None:
             self._arm(disturbance)
@@ -441,6 +445,7 @@ class Stage:
             used |= set(device_files(machine.config.hardware.device))
             pending = _pending(machine)
             used |= {pending.former} if pending else set()
+        used |= self.formers
         own = tuple(f"{machine.folder}/" for machine in self.own())
         return [
             path
@@ -452,10 +457,19 @@ class Stage:
             and path not in self.kept | self.others.files.keys()
         ]
 
+    def _shared_folders(self) -> set[str]:
+        """Return the folders where a file belongs to a machine of others: there all stays that the host leaves."""
+        files = [path for path in self.others.files if path.endswith(".vmx")]
+        for machine in self.world.esx.machines.values():
+            names = (getattr(one.backing, "fileName", "") for one in machine.config.hardware.device)
+            files += [name.partition("] ")[2] for name in names if name]
+        return {f"{path.rpartition('/')[0]}/" for path in files if "/" in path}
+
     def _is_left(self, path: str) -> bool:
         """Return whether a file is neither others' nor there on purpose."""
         theirs = self.others.files.keys() | self.kept | self.begun
         folders = {f"{machine.folder}/" for machine in self.world.esx.machines.values()}
+        folders |= self._shared_folders()
         # Our verbs make no port groups, so that all notes about them are others'.
         folders.add("vimlib-networks/")
         if path in theirs or path == f"{CACHE}/" or path.startswith(tuple(folders)):

@@ -101,6 +101,35 @@ def test_a_destroy_during_a_change_leaves_nothing(verb: str) -> None:
     play(steps)
 
 
+def test_no_disk_is_attached_to_a_machine_that_another_process_is_making() -> None:
+    async def steps(s: Stage) -> None:
+        # It would keep a sweep from removing what the killed process has begun.
+        kill, attach = Disturbance("kill", 4), Action("attach_disk", 0, 0)
+        await s.perform(s.processes[0], SPAWN, kill, attach, 2)
+
+    play(steps)
+
+
+def test_a_former_disk_that_is_linked_to_an_image_stays_once_its_resize_is_confirmed() -> None:
+    async def steps(s: Stage) -> None:
+        first, _ = s.processes
+        for verb, number in (("spawn", 2), ("resize", 1), ("confirm_resize", 0)):
+            await s.perform(first, Action(verb, 0, number), None)
+        assert not s.refused
+        assert s.formers == {"[datastore1] web/web.vmdk"}
+
+    play(steps)
+
+
+@pytest.mark.parametrize("theirs", ["web/other.vmx", "web/notes.txt"])
+def test_of_a_linked_machine_only_files_next_to_a_configuration_of_others_stay(theirs: str) -> None:
+    async def steps(s: Stage) -> None:
+        await s.perform(s.processes[0], Action("spawn", 0, 2), None)
+        s.others.put(theirs, b"precious")
+
+    play(steps)
+
+
 # A verb of one process with its number, one of the other, and what is done before.
 PAIRS = (
     ("resize", 1, "resize", 1, ()), ("rescue", 0, "resize", 1, ()), ("resize", 1, "rescue", 0, ()),

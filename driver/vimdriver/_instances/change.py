@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from vimdriver._instances import machine
 from vimdriver._instances.devices import revised
-from vimdriver._instances.machine import OWNER_KEY, claim, marks_of
+from vimdriver._instances.machine import MAKING_KEY, OWNER_KEY, claim, marks_of
 from vimdriver._verbs import Host, Plan, Run, Step, execute, returns
 from vimdriver.errors import InstanceStateError
 from vimlib import vim25
 from vimlib._datastore import DatastorePath
 from vimlib._inventory import unescape
+from vimlib.errors import HostStateError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -77,6 +78,16 @@ class MachineState:
     def with_key(self, key: int) -> vim25.VirtualDevice | None:
         """Return the device of a key; None if it has none."""
         return next((device for device in self.devices if device.key == key), None)
+
+
+def require_whole(machine: MachineState) -> None:
+    """Raise `HostStateError` for a machine that a spawn or clone is making, or has left half-made."""
+    if MAKING_KEY in machine.marks:
+        raise HostStateError(
+            f"machine {machine.ref!r} is being made, or was left half-made",
+            state="making",
+            hint="Wait for its spawn, or let its owner run vimctl sweep.",
+        )
 
 
 async def look(client: Client, vm: vim25.VirtualMachine, ref: str) -> MachineState:

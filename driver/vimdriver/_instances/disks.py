@@ -15,6 +15,7 @@ from vimdriver._instances.change import (
     look,
     reconfigure,
     require,
+    require_whole,
 )
 from vimdriver._instances.device_list import (
     DeviceInfo,
@@ -84,6 +85,7 @@ async def attach_disk(
         NoSpaceError: The datastore is full.
         VersionError: The host is too old for the adapter.
         ForeignInstanceError: Another made the machine, and `foreign` is false.
+        HostStateError: A spawn is making the machine, or has left it half-made.
         InstanceStateError: The machine is suspended; or it runs, and the disk is for an IDE controller.
     """
     if (size_gb is None) == (path is None):
@@ -97,6 +99,8 @@ async def attach_disk(
     check_choice("disk_type", disk_type, DiskType)
     existing = None if path is None else descriptor_path("path", path)
     machine = await gather(host, ref, ON, OFF, foreign=foreign)
+    # With a disk of somebody's it would never be removed.
+    require_whole(machine)
     slot = free_slot(machine.devices, adapter, api_version=host.client.api_version, machine=ref)
     if adapter == "ide":
         require(machine, OFF)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from vimdriver._instances.change import OFF, MachineState, gather, reconfigure
-from vimdriver._instances.machine import MAKING_KEY, OWNER_KEY, every, is_gone, read, reads
+from vimdriver._instances.change import OFF, MachineState, gather, reconfigure, require_whole
+from vimdriver._instances.machine import OWNER_KEY, every, is_gone, read, reads
 from vimdriver._instances.placement import gather_placement
 from vimdriver._instances.types import Instance, check_name, check_text
 from vimdriver._verbs import Host, Plan, Run, Step, already, returns, verb
@@ -15,7 +15,7 @@ from vimlib import vim25
 from vimlib._datastore import DatastorePath
 from vimlib._inventory import escape, unescape
 from vimlib._text import printable
-from vimlib.errors import HostStateError, NotFoundError, UsageError
+from vimlib.errors import NotFoundError, UsageError
 
 if TYPE_CHECKING:
     from vimlib._client import Client
@@ -162,12 +162,7 @@ async def adopt(host: Host, ref: str, *, foreign: bool = False) -> Plan[Instance
     machine = await gather(host, ref, foreign=True)
     if machine.owner and machine.owner != host.owner and not foreign:
         raise ForeignInstanceError(name=ref, owner=machine.owner)
-    if MAKING_KEY in machine.marks:
-        raise HostStateError(
-            f"machine {ref!r} is being made, or was left half-made",
-            state="making",
-            hint="Wait for its spawn, or let its owner run vimctl sweep.",
-        )
+    require_whole(machine)
     ours, before = host.owner, machine.owner
 
     def mark(owner: str) -> vim25.VirtualMachineConfigSpec:
