@@ -11,7 +11,7 @@ from tests.attacks import lifecycle
 from tests.attacks.foreign import OURS, THEIRS, temporary
 from tests.attacks.lifecycle import Action, Disturbance, Lifecycle, Stage, schedules, stage
 from tests.rig.memory import run
-from vimdriver.errors import PendingChangeError
+from vimdriver.errors import DiskSnapshotError, PendingChangeError
 
 pytestmark = pytest.mark.slow
 
@@ -101,6 +101,20 @@ def test_a_destroy_during_a_change_leaves_nothing(verb: str) -> None:
     play(steps)
 
 
+@pytest.mark.parametrize(("verb", "number"), [("rescue", 0), ("resize", 1)])
+def test_a_change_during_which_a_linked_clone_takes_a_snapshot_is_refused(
+    verb: str, number: int
+) -> None:
+    async def steps(s: Stage) -> None:
+        first, _ = s.processes
+        await s.perform(first, Action("spawn", 1, 0), None)
+        # Else the machine would go on with the disk that the snapshot has frozen.
+        await s.perform(first, Action("clone", 1, 2), None, Action(verb, 1, number), 0)
+        assert [type(error) for error in s.refused] == [DiskSnapshotError]
+
+    play(steps)
+
+
 def test_no_disk_is_attached_to_a_machine_that_another_process_is_making() -> None:
     async def steps(s: Stage) -> None:
         # It would keep a sweep from removing what the killed process has begun.
@@ -133,6 +147,7 @@ def test_of_a_linked_machine_only_files_next_to_a_configuration_of_others_stay(t
 # A verb of one process with its number, one of the other, and what is done before.
 PAIRS = (
     ("resize", 1, "resize", 1, ()), ("rescue", 0, "resize", 1, ()), ("resize", 1, "rescue", 0, ()),
+    ("clone", 2, "rescue", 0, ()), ("rescue", 0, "clone", 2, ()), ("resize", 1, "clone", 2, ()),
     ("clone", 0, "clone", 0, ()), ("resize", 1, "destroy", 0, ()), ("rescue", 0, "destroy", 0, ()),
     ("clone", 0, "destroy", 0, ()), ("clone", 2, "destroy", 0, ()), ("destroy", 0, "destroy", 0, ()),
     ("attach_disk", 0, "attach_disk", 0, ()), ("attach_disk", 0, "resize", 1, ()), ("resize", 1, "attach_disk", 0, ()),

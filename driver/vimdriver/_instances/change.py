@@ -168,6 +168,7 @@ def reconfigure(
     shows: Callable[[Run, MachineState], bool],
     *,
     exclusive: bool = False,
+    still: Callable[[MachineState], None] | None = None,
     undo: Callable[[Run, MachineState], vim25.VirtualMachineConfigSpec | None] | None = None,
     entry: Callable[[Run], Entry] | None = None,
     makes: str = "",
@@ -182,6 +183,8 @@ def reconfigure(
         shows: Whether the machine as read now has the change.
         exclusive: Whether the host is to refuse it (`ConcurrentAccess`) where another process has changed
             the machine since `before` was read. Not for a step that follows another change of its plan.
+        still: For such a step: raises unless the machine, read right before the change, still allows it; the
+            host is to refuse the change where another process has changed the machine since then. One call more.
         undo: Returns the change that takes it back from the machine as read now; None if nothing is
             left to take back. Without it the step stays done.
         entry: See `Step.entry`.
@@ -190,9 +193,14 @@ def reconfigure(
     """
     vm, ref = before.vm, before.ref
 
-    def change(run: Run) -> vim25.VirtualMachineConfigSpec:
-        made = spec(run)
-        return revised(made, changeVersion=before.version or None) if exclusive else made
+    async def change(run: Run) -> vim25.Task[None]:
+        made, known = spec(run), before if exclusive else None
+        if still is not None:
+            known = await look(run.host.client, vm, ref)
+            still(known)
+        if known is not None:
+            made = revised(made, changeVersion=known.version or None)
+        return await vm.ReconfigVM_Task(made)
 
     async def probe(run: Run) -> bool | None:
         return shows(run, await look(run.host.client, vm, ref)) or None
@@ -224,7 +232,7 @@ def reconfigure(
     return Step[Any](
         title=f"{title} (ReconfigVM_Task)",
         makes=makes,
-        call=lambda run: vm.ReconfigVM_Task(change(run)),
+        call=change,
         probe=probe,
         undo=None if undo is None else take_back,
         refused=refused,

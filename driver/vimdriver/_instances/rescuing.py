@@ -85,6 +85,7 @@ async def rescue(host: Host, ref: str, disk: str, *, foreign: bool = False) -> P
             extraConfig=[done.option()],
         ),
         shows(done),
+        still=lambda now: check_no_snapshots(now, root),
         undo=back,
         makes=f"rescue of {ref}",
     )
@@ -188,6 +189,7 @@ async def rebuild(host: Host, ref: str, disk: str, *, foreign: bool = False) -> 
         ),
         # The mark may be gone for another reason.
         lambda run, now: any(file_of(one) == str(new.file) for one in now.devices),
+        still=lambda now: check_no_snapshots(now, root),
     )
     return Plan(
         f"rebuild {ref}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 from msgspec.structs import replace as replaced
@@ -210,6 +211,7 @@ async def resize(
     """
     machine = await _gather(host, ref, cpus, memory_mb, disk_gb, OFF, foreign=foreign)
     root = root_of(machine) if disk_gb is not None else None
+    still: Callable[[MachineState], None] | None = None
     if disk_gb is not None and root is not None:
         check_growth(disk_gb, capacity_kb(root), "disk_gb")
         if disk_gb * GIB_KB == capacity_kb(root):
@@ -223,7 +225,8 @@ async def resize(
         steps: tuple[Step[Any], ...] = ()
         changes: tuple[vim25.VirtualDeviceConfigSpec, ...] = ()
     else:
-        check_no_snapshots(machine, root)
+        still = partial(check_no_snapshots, disk=root)
+        still(machine)
         new = await new_root(
             host,
             machine,
@@ -246,6 +249,7 @@ async def resize(
         lambda run: devices_changed(*changes, extraConfig=[done.option()], **sizes),
         shows(done),
         exclusive=not steps,
+        still=still,
         undo=back,
         makes=f"the size of {ref}",
     )
