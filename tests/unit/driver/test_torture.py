@@ -181,6 +181,8 @@ class SpawnBeside(_Beside, Spawn):
 class Destroy(Job):
     """The end of a running machine."""
 
+    fewest = 15
+
     async def prepare(self) -> None:
         async with self.host.driver() as driver:
             await driver.spawn(spec(self.image, uuid=UUID))
