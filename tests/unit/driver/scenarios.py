@@ -195,7 +195,7 @@ SCENARIOS: dict[str, Scenario] = {
     "suspend": machine(lambda d: d.suspend(VM), on),
     "resume": machine(lambda d: d.resume(VM), suspended),
     "reboot": machine(lambda d: d.reboot(VM, soft=False), on),
-    "send_nmi": machine(lambda d: d.send_nmi(VM), on),
+    "send_nmi": machine(lambda d: d.send_nmi(VM), on, since="6.0"),
     "snapshot": machine(lambda d: d.snapshot(VM, "two")),
     "snapshots": machine(lambda d: d.snapshots(VM), shot),
     "revert_snapshot": machine(lambda d: d.revert_snapshot(VM, "one"), shot),
