@@ -17,6 +17,7 @@ from typing import Any
 import vimlib
 from tests.integration.peers.openstack import call
 from tests.integration.peers.process import PeerError
+from tests.nova.inside import BACKGROUND
 from tests.nova.stack import Stack
 from vimlib import vim25
 
@@ -147,7 +148,7 @@ class Cloud:
 
 
 class Calls:
-    """The calls that a host has seen from now on."""
+    """The calls that a host has seen from now on, without those of its watch."""
 
     def __init__(self, esx: dict[str, str]) -> None:
         self._trace = Path(esx["trace"])
@@ -161,7 +162,8 @@ class Calls:
             text = file.read()
         whole = text[: text.rfind(b"\n") + 1]
         self._read += len(whole)
-        self._methods += [json.loads(line)["method"] for line in whole.splitlines()]
+        seen = [json.loads(line)["method"] for line in whole.splitlines()]
+        self._methods += [method for method in seen if method not in BACKGROUND]
         begun = "FindByUuid" in self._methods
         return self._methods[self._methods.index("FindByUuid") :] if begun else []
 
