@@ -53,8 +53,8 @@ ROOT = "[datastore1] web/web.vmdk"
 class Job:
     """One way to use the driver, and what the host may look like afterwards."""
 
-    fewest = 30
-    """Calls that it makes at least, login and logout with them."""
+    fewest = 25
+    """Calls that it makes at least, login and logout with them; over sockets there are more looks at tasks."""
     others = 0
     """Further hosts that it needs."""
 
