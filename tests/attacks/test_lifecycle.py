@@ -11,7 +11,7 @@ from tests.attacks import lifecycle
 from tests.attacks.foreign import OURS, THEIRS, temporary
 from tests.attacks.lifecycle import Action, Disturbance, Lifecycle, Stage, schedules, stage
 from tests.rig.memory import run
-from vimdriver.errors import DiskSnapshotError, PendingChangeError
+from vimdriver.errors import DiskSnapshotError, HostStateError, PendingChangeError
 
 pytestmark = pytest.mark.slow
 
@@ -111,6 +111,17 @@ def test_a_change_during_which_a_linked_clone_takes_a_snapshot_is_refused(
         # Else the machine would go on with the disk that the snapshot has frozen.
         await s.perform(first, Action("clone", 1, 2), None, Action(verb, 1, number), 0)
         assert [type(error) for error in s.refused] == [DiskSnapshotError]
+
+    play(steps)
+
+
+def test_no_clone_is_linked_to_a_disk_that_a_resize_replaces_meanwhile() -> None:
+    async def steps(s: Stage) -> None:
+        first, _ = s.processes
+        await s.perform(first, SPAWN, None)
+        # The clone reads the disks before the resize replaces one, and takes its snapshot after that.
+        await s.perform(first, Action("resize", 0, 1), None, Action("clone", 0, 2), 7)
+        assert [type(error) for error in s.refused] == [HostStateError]
 
     play(steps)
 

@@ -29,7 +29,7 @@ from vimdriver._instances.machine import (
 from vimdriver._instances.placement import Placement, gather_site
 from vimdriver._instances.power import power_step
 from vimdriver._instances.root_disk import descriptor_adapter, disk_paths
-from vimdriver._instances.snapshots import Snapshot, chosen_snapshot, listed, temporary_snapshot
+from vimdriver._instances.snapshots import chosen_snapshot, listed, temporary_snapshot
 from vimdriver._instances.types import Instance, check_name
 from vimdriver._journal import Spawning
 from vimdriver._journal.entries import new_token
@@ -171,7 +171,8 @@ async def _gather(
     if snapshot is None:
         require(machine, OFF)
     else:
-        machine = await _frozen(host, machine, chosen_snapshot(listed(row), snapshot, ref))
+        chosen = vim25.VirtualMachineSnapshot(chosen_snapshot(listed(row), snapshot, ref).moref)
+        machine = await _frozen(host, machine, chosen)
     disks = [one for one in machine.devices if isinstance(one, vim25.VirtualDisk)]
     for disk in disks:
         backing = disk.backing
@@ -196,10 +197,11 @@ async def _gather(
     )
 
 
-async def _frozen(host: Host, machine: MachineState, snapshot: Snapshot) -> MachineState:
+async def _frozen(
+    host: Host, machine: MachineState, snapshot: vim25.VirtualMachineSnapshot
+) -> MachineState:
     """Return a machine with the hardware that a snapshot has frozen. One call."""
-    bound = host.client.bind(vim25.VirtualMachineSnapshot(snapshot.moref))
-    row = await host.client.get(bound, "config.hardware")
+    row = await host.client.get(host.client.bind(snapshot), "config.hardware")
     hardware: vim25.VirtualHardware = row.require("config.hardware")
     return replace(
         machine,
@@ -355,9 +357,10 @@ def _plan(
     steps: list[Step[Any]] = []
     if source.snapshot:
         about = f"The machine {name} ({entry.uuid}) is linked to it."
-        steps.append(
-            temporary_snapshot(host, machine.vm, machine.uuid, source.snapshot, description=about)
+        taken = temporary_snapshot(
+            host, machine.vm, machine.uuid, source.snapshot, description=about
         )
+        steps += [taken, _frozen_step(source, taken)]
     steps += [created, located]
     if not source.linked:
         steps += [
@@ -378,6 +381,23 @@ def _plan(
         result,
         explain=explain_file(datastore, needed),
     )
+
+
+def _frozen_step(source: _Source, taken: Step[vim25.VirtualMachineSnapshot]) -> Step[None]:
+    """Return the step that raises if another process has changed the disks before the snapshot."""
+    machine = source.machine
+
+    async def check(run: Run) -> None:
+        now = await _frozen(run.host, machine, run[taken])
+        frozen = {file_of(one) for one in now.devices if isinstance(one, vim25.VirtualDisk)}
+        if frozen != {file_of(disk) for disk in source.disks}:
+            raise HostStateError(
+                f"the disks of machine {machine.ref!r} have changed since they were read",
+                state="disk",
+                hint="Another process is at work on it. Try again when it has ended.",
+            )
+
+    return Step(title="read which disks the snapshot has frozen", call=check)
 
 
 def _copy_step(
