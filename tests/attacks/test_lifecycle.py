@@ -11,7 +11,8 @@ from tests.attacks import lifecycle
 from tests.attacks.foreign import OURS, THEIRS, temporary
 from tests.attacks.lifecycle import Action, Disturbance, Lifecycle, Stage, schedules, stage
 from tests.rig.memory import run
-from vimdriver.errors import DiskSnapshotError, HostStateError, PendingChangeError
+from vimdriver.errors import DiskSnapshotError, PendingChangeError
+from vimlib.errors import HostStateError
 
 pytestmark = pytest.mark.slow
 
