@@ -72,12 +72,14 @@ async def leave(
             await notes.turn(host, note, "left")
         return "in use by others"
     group = find_port_group((await gather_network(host)).info, name)
-    if group is not None and (group.vlan != vlan or not (ours or others)):
-        await host.delete(note.file)
-        return "made by another owner"
-    if not await remove_unused(host, name):
-        await notes.turn(host, note, "kept")
-        return "in use"
+    # One that is not there now is not ours when it is there later.
+    if group is not None:
+        if group.vlan != vlan or not (ours or others):
+            await host.delete(note.file)
+            return "made by another owner"
+        if not await remove_unused(host, name):
+            await notes.turn(host, note, "kept")
+            return "in use"
     for other in await notes.notes_of(host, name):
         if other.state == "left":
             await host.delete(other.file)

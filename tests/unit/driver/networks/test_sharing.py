@@ -26,9 +26,9 @@ from tests.unit.driver.hosted import (
     write_note,
 )
 from vimdriver._instances.types import NICSpec
-from vimdriver._networks import notes
+from vimdriver._networks import making, notes
 from vimdriver._networks.making import ensure_vlan, port_group_steps
-from vimdriver._networks.port_groups import gather_network, remove_vlan
+from vimdriver._networks.port_groups import Network, gather_network, remove_vlan
 from vimdriver._verbs import Host, Plan, Run, Step, execute, returns
 from vimlib import vim25
 from vimlib.errors import HostStateError
@@ -90,6 +90,32 @@ async def test_one_fails_while_the_other_works(host: Hosted) -> None:
         # It is ours, though its maker is gone.
         await remove_vlan.run(two.host, BLUE)
     assert (BLUE in host.state().groups, host.state().files) == (False, frozenset())
+
+
+async def test_one_who_fails_before_it_is_made_leaves_what_somebody_else_makes_then(
+    host: Hosted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def looked(of: Host) -> Network:
+        found = await gather_network(of)
+        spec = vim25.HostPortGroupSpec(
+            name=BLUE, vlanId=42, vswitchName="vSwitch0", policy=vim25.HostNetworkPolicy()
+        )
+        await found.system.AddPortGroup(spec)
+        return found
+
+    async with host.client() as client:
+        ours = host_of(client)
+        network = await gather_network(ours, BLUE)
+        folder, noted, *_ = port_group_steps(ours, network, BLUE, 42, interface="vmnic0")
+
+        async def fail(run: Run) -> None:
+            monkeypatch.setattr(making, "gather_network", looked)
+            raise HostStateError("on order", state="failed")
+
+        plan = Plan("use it", (folder, noted, Step[None](title="fail", call=fail)), returns(None))
+        with pytest.raises(HostStateError, match="on order"):
+            await execute(ours, plan)
+    assert (BLUE in host.state().groups, host.state().files) == (True, frozenset())
 
 
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)])
