@@ -19,6 +19,7 @@ from vimdriver._images.hashing import algorithm_name
 from vimdriver._images.sink import temporary_name
 from vimdriver._instances.machine import used_files
 from vimdriver._journal import Uploading, written
+from vimdriver._verbs import after_change
 from vimlib import vim25
 from vimlib._datastore import DatastorePath
 from vimlib._shield import finish
@@ -288,5 +289,6 @@ async def _remove(host: Host, entry: CacheEntry) -> bool:
             task = await manager.DeleteVirtualDisk_Task(str(away), datacenter=center)
             await host.client.tasks.wait(task, host.config.task_seconds)
         if again is None:
-            await host.delete(path.with_name(f"{entry.key}.used"))
+            with after_change():
+                await host.delete(path.with_name(f"{entry.key}.used"))
     return True

@@ -15,6 +15,7 @@ from vimdriver._disks import cache
 from vimdriver._disks.cache import FOLDER, CacheEntry, cache_key, list_cache, prune_cache, use
 from vimdriver._images.embedded import EmbeddedImage
 from vimdriver._images.source import ImageInfo
+from vimlib import vim25
 from vimlib.errors import NotFoundError, UsageError
 
 OLD = LONG_AGO.timestamp()
@@ -115,6 +116,17 @@ async def test_an_entry_used_during_its_removal_gets_its_name_again(
         await use(work, entry, None)
         assert not await cache._remove(work, entry)
     assert host.state().files == before | {f"{FOLDER}/{key}.used"}
+
+
+async def test_an_error_after_the_disk_is_gone_does_not_claim_that_nothing_was_done(
+    beside: Beside, host: Hosted
+) -> None:
+    await filled(beside, host, {"name": "a"})
+    host.esx.faults.fail_task("DeleteDatastoreFile_Task", vim25.SystemError(reason="on order"))
+    with pytest.raises(vim25.SystemError) as caught:
+        await pruned(host, older_than=0)
+    assert caught.value.outcome == "applied"
+    assert not list((host.folder / FOLDER).glob("*.vmdk"))
 
 
 async def test_entries_are_removed_by_name(beside: Beside, host: Hosted) -> None:
