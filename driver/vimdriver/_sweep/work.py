@@ -149,6 +149,11 @@ class _Sweep(Sweeping):
     async def _machine(self, vm: vim25.VirtualMachine, entry: Spawning | None) -> None:
         found = await self._read(vm)
         if found is None:
+            # It went since it was listed: the host ended what a process had asked for before it was killed.
+            if entry is not None and entry.folder:
+                await self._remains("folder", entry)
+            elif entry is not None:
+                await self.do("machine", entry.name, Verdict("kept", "already gone"), None, entry)
             return
         verdict = self._verdict(found, entry)
 

@@ -42,7 +42,7 @@ from vimdriver._journal import (
     Uploading,
 )
 from vimdriver._networks import notes
-from vimdriver._sweep import SweepReport
+from vimdriver._sweep import SweepReport, scan
 from vimdriver._verbs import Host
 from vimdriver.errors import JournalError
 from vimlib import vim25
@@ -254,6 +254,25 @@ async def test_a_machine_that_is_finished_while_it_is_decided_about(
         report = await driver_of(client).sweep(older_than=0)
         assert told(report) == [("kept", "machine", "web")]
         assert host.state().machines == {"web"}
+
+
+async def test_a_machine_that_is_gone_before_it_is_read_is_reported_once(
+    host: Hosted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with host.client() as client:
+        vm = await machine(host, client)
+        real = scan.read_machine
+
+        async def late(*args: Any) -> Any:
+            # A killed process had asked for it, and the host does it now.
+            await client.wait(await vm.Destroy_Task())
+            return await real(*args)
+
+        monkeypatch.setattr(scan, "read_machine", late)
+        journal = await journalled(Spawning(**known(client, token=TOKEN, uuid="u", name="web")))
+        driver = driver_of(client, journal)
+        assert told(await driver.sweep(older_than=0)) == [("kept", "machine", "web")]
+        assert await journal.abandoned() == ()
 
 
 class Meanwhile(MemoryJournal):
