@@ -753,14 +753,14 @@ class ESXNovaDriver(HostAccess):
             self.virtapi.update_compute_provider_status(admin, found.uuid, enabled=enabled)
 
     def _set_service(self, enabled: bool, why: str, *, operator: bool = False) -> None:
-        """Set or clear `service.disabled`; only an operator clears it for another reason than ours."""
+        """Set or clear `service.disabled`; where another operator set it, only an operator clears it."""
         admin = nova_context.get_admin_context()
         try:
             service = objects.Service.get_by_compute_host(admin, CONF.host)
         except exception.ComputeHostNotFound:
             return  # the first start: nova registers the service later
-        ours = operator or (service.disabled_reason or "").startswith(_AUTO)
-        if service.disabled and not ours:
+        ours = (service.disabled_reason or "").startswith(_AUTO)
+        if service.disabled and not (ours or (operator and enabled)):
             return
         moved, shown = service.disabled is enabled, None if enabled else why[:255]
         if not moved and service.disabled_reason == shown:
