@@ -188,13 +188,18 @@ def least(chain: int, median: float, machines: int) -> float:
     return chain * median * math.ceil(machines / CONNECTIONS)
 
 
+async def alone(driver: ESXDriver, timed: Timed) -> tuple[int, float]:
+    """Spawn one machine; return its calls and the median of their seconds."""
+    timed.seconds.clear()
+    await driver.spawn(spec("alone"))
+    return len(timed.seconds), statistics.median(timed.seconds)
+
+
 async def cold(machines: int, latency: float) -> dict[str, Any]:
     """Return the figures of many spawns at once of an image that is not cached yet."""
     timed = Timed()
     async with driven(latency, timed) as driver:
-        timed.seconds.clear()
-        await driver.spawn(spec("alone"))
-        chain, median = len(timed.seconds), statistics.median(timed.seconds)
+        chain, median = await alone(driver, timed)
     async with driven(latency, timed) as driver:
         wall = await at_once(driver, machines)
     return {
@@ -213,9 +218,7 @@ async def spawns(machines: int, latency: float) -> dict[str, Any]:
         client = driver.client
         await driver.spawn(spec("first"))
         (entry,) = await driver.list_cache("datastore1")
-        timed.seconds.clear()
-        await driver.spawn(spec("alone"))
-        chain, median = len(timed.seconds), statistics.median(timed.seconds)
+        chain, median = await alone(driver, timed)
         timed.seconds.clear()
         wall, calls = await at_once(driver, machines), len(timed.seconds)
         timed.seconds.clear()

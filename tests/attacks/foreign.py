@@ -547,6 +547,16 @@ def _judge_end(case: Case, name: str, task: asyncio.Task[Any]) -> None:
             case.find(f"{name}: untyped {type(error).__name__}", repr(error)[:300])
 
 
+async def _process(
+    w: World, case: Case, work: Callable[[Ours, Case], Awaitable[Any]], journal: Path
+) -> None:
+    async with (
+        w.client() as client,
+        ESXDriver(client, Images(root=IMAGE, raw=IMAGE), config(journal=journal)) as driver,
+    ):
+        await work(Ours(w, client, driver), case)
+
+
 async def disturbed(case: Case) -> None:
     """One workflow, others meanwhile, perhaps a cancellation, failures or a kill, then a sweep."""
     rng = case.rng
@@ -605,14 +615,7 @@ async def disturbed(case: Case) -> None:
             case.tell(f"{method} ends with {type(fault).__name__}")
         w.proxy.on_turn, w.proxy.plan = on_turn, plan
 
-        async def process() -> None:
-            async with (
-                w.client() as client,
-                ESXDriver(client, Images(root=IMAGE, raw=IMAGE), config(journal=journal)) as driver,
-            ):
-                await work(Ours(w, client, driver), case)
-
-        task = asyncio.ensure_future(process())
+        task = asyncio.ensure_future(_process(w, case, work, journal))
         await asyncio.wait({task}, timeout=3000)
         if not task.done():
             task.cancel()

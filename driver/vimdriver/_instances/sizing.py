@@ -211,11 +211,11 @@ async def resize(
     """
     machine = await _gather(host, ref, cpus, memory_mb, disk_gb, OFF, foreign=foreign)
     root = root_of(machine) if disk_gb is not None else None
-    still: Callable[[MachineState], None] | None = None
     if disk_gb is not None and root is not None:
         check_growth(disk_gb, capacity_kb(root), "disk_gb")
         if disk_gb * GIB_KB == capacity_kb(root):
             root = None
+    still = None if root is None else partial(check_no_snapshots, disk=root)
     sizes: dict[str, Any] = {"numCPUs": cpus, "memoryMB": memory_mb}
     if root is None or disk_gb is None:
         done = Pending(
@@ -225,8 +225,7 @@ async def resize(
         steps: tuple[Step[Any], ...] = ()
         changes: tuple[vim25.VirtualDeviceConfigSpec, ...] = ()
     else:
-        still = partial(check_no_snapshots, disk=root)
-        still(machine)
+        check_no_snapshots(machine, root)
         new = await new_root(
             host,
             machine,
