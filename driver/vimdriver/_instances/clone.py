@@ -120,7 +120,8 @@ async def clone(
         UsageError: The name or the uuid is not valid.
         InstanceExistsError: A machine with that uuid or name exists; nothing was made.
         InstanceStateError: The machine is not off.
-        HostStateError: A disk of the machine has no file that can be copied or linked to.
+        HostStateError: A disk of the machine has no file that can be copied or linked to; or another process
+            replaced a disk before the snapshot for a linked clone was taken, and nothing was made.
         NoSpaceError: The datastore has too little free space; nothing was made.
         VimlibError: A step failed; all was undone, or a note names the objects that are left.
     """
