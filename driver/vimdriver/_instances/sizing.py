@@ -175,6 +175,15 @@ def _explain(
     return explain
 
 
+def _outgrown(machine: MachineState, disk_gb: int | None) -> vim25.VirtualDisk | None:
+    """Return the root disk if it is smaller than asked for. Raises as `check_growth`."""
+    if disk_gb is None:
+        return None
+    root = root_of(machine)
+    check_growth(disk_gb, capacity_kb(root), "disk_gb")
+    return None if disk_gb * GIB_KB == capacity_kb(root) else root
+
+
 @verb
 async def resize(
     host: Host,
@@ -210,11 +219,7 @@ async def resize(
         VimlibError: A step failed; all was undone, or a note names the objects that are left.
     """
     machine = await _gather(host, ref, cpus, memory_mb, disk_gb, OFF, foreign=foreign)
-    root = root_of(machine) if disk_gb is not None else None
-    if disk_gb is not None and root is not None:
-        check_growth(disk_gb, capacity_kb(root), "disk_gb")
-        if disk_gb * GIB_KB == capacity_kb(root):
-            root = None
+    root = _outgrown(machine, disk_gb)
     still = None if root is None else partial(check_no_snapshots, disk=root)
     sizes: dict[str, Any] = {"numCPUs": cpus, "memoryMB": memory_mb}
     if root is None or disk_gb is None:
