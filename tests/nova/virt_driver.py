@@ -125,6 +125,11 @@ class ESXConnectionTestCase(test_virt_drivers._VirtDriverTestCase, test.TestCase
         assert self._service() == (True, "AUTO: wrong pin")
         self.connection._react(HostBack("n"))
         assert self._service() == (False, None)
+        service = objects.Service.get_by_compute_host(self.ctxt, CONF.host)
+        service.disabled, service.disabled_reason = True, "moving racks"
+        service.save()
+        self.connection.set_host_enabled(False)
+        assert self._service() == (True, "moving racks")
 
     def test_a_service_whose_host_has_no_datastore_for_machines_is_disabled(self) -> None:
         """Placement has no disk to offer then, and shows no reason."""
